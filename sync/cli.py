@@ -1,0 +1,329 @@
+"""The command line: the only module that prints or exits.
+
+Exit status: 0 done; 1 something failed, named on standard error, and nothing was half-written;
+2 the command line is wrong; 3 ``--check`` found a difference; 130 interrupted. What a person reads
+goes to standard error, ``--json`` to standard output, a secret to neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from sync import __version__
+from sync.stack import Engine, PassphraseMissingError, StackError, StackKeys, short_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sync.home import Change, Outcome
+
+DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 130
+
+_PROFILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=,-]{0,127}")
+_NOT_A_PROFILE = "DEFAULT"  # its options would hold for every profile, configparser says
+
+_DESCRIPTION = """\
+Write the keys of Pulumi stacks to the files that use them: the private key to
+~/.pem/STACK.pem, the access key to the profile [STACK] in ~/.aws/credentials, and the
+region to ~/.aws/config. Other lines of these files stay as they are. Running it again
+changes nothing."""
+
+_EPILOG = """\
+examples:
+  python -m sync production              the key file and the profile of one stack
+  python -m sync --all                   those of every stack of the project
+  python -m sync production --dry-run    what would change, without changing it
+  python -m sync --all --check           exit 3 if anything would change, for scripts
+  python -m sync test --profile ci       another profile name than the stack's
+  python -m sync acme/aws-keys/staging   a fully qualified stack; its files are staging's
+
+exit status: 0 done, 1 failed, 2 wrong usage, 3 --check found a difference
+
+The paths of the AWS files are AWS's own: AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE
+are honoured. What the files held before the first change stays in
+credentials.before-aws-keys and config.before-aws-keys, what they held before the last one
+in credentials.aws-keys.bak and config.aws-keys.bak."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line and give its exit status; no exception leaves it but SystemExit."""
+    _forbid_core_dumps()
+    # So that a termination cleans up as an interruption does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _sync(_parse(arguments))
+    except StackError as error:
+        _say(f"sync: {error}")
+        return FAILED
+    except KeyboardInterrupt:
+        _say("sync: interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # nobody reads on: nothing to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    except Exception as error:  # noqa: BLE001  a traceback would not help, its text might tell secrets
+        _say(f"sync: internal error, please report it: {_where(error)}")
+        return FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse would print the usage before it."""
+        _say(f"sync: {message} (see python -m sync --help)")
+        sys.exit(USAGE)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="python -m sync",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("stacks", nargs="*", metavar="STACK", help="a stack of the project, perhaps qualified")
+    add("--all", action="store_true", help="every stack of the project")
+    only_look = parser.add_mutually_exclusive_group()
+    only_look.add_argument("--dry-run", action="store_true", help="show what would change")
+    only_look.add_argument(
+        "--check", action="store_true", help="likewise; exit 3 if anything would"
+    )
+    add("--profile", metavar="NAME", help="the profile to write (default: the stack's name)")
+    add("--pem-dir", metavar="DIR", type=Path, help="where key files go (default: ~/.pem)")
+    add(
+        "--take-over",
+        action="store_true",
+        help="replace a profile's keys, or a key file, that sync did not write; both are kept",
+    )
+    add(
+        "--timeout",
+        metavar="S",
+        type=_seconds,
+        default=60.0,
+        help="how long pulumi may take to answer, in seconds (default: 60)",
+    )
+    add(
+        "-C",
+        dest="directory",
+        metavar="DIR",
+        type=Path,
+        default=Path(),
+        help="the project's directory",
+    )
+    add("--json", action="store_true", help="tell what was done as JSON on standard output")
+    add("--version", action="version", version=f"aws-keys {__version__}")
+    options = parser.parse_args(arguments)
+    problem = _problem(options)
+    if problem:
+        parser.error(problem)
+    return options
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError
+    return value
+
+
+_seconds.__name__ = "a positive number of seconds"  # argparse: invalid <name> value: 'x'
+
+
+def _problem(options: argparse.Namespace) -> str | None:
+    """What is wrong with the command line, if anything."""
+    options.stacks = list(dict.fromkeys(options.stacks))
+    if bool(options.stacks) == options.all:
+        return "name the stacks or give --all" + (", not both" if options.all else "")
+    try:
+        names = [short_name(stack) for stack in options.stacks]
+    except StackError as error:
+        return str(error)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        return f"two of the stacks would write the files of {twice}"
+    if options.profile is not None:
+        if options.all or len(names) > 1:
+            return "--profile goes with one stack"
+        names = [options.profile]
+    for name in names:
+        if not _PROFILE.fullmatch(name) or ".." in name or name == _NOT_A_PROFILE:
+            return (
+                f"profile name {name!r}: allowed are letters, digits and _.@+=,- , not '..', not "
+                f"{_NOT_A_PROFILE} and no leading sign"
+            )
+    return None
+
+
+def _sync(options: argparse.Namespace) -> int:
+    engine = Engine(options.directory, options.timeout, os.environ)
+    try:
+        engine.check_directory()
+        stacks = _all_stacks(engine) if options.all else options.stacks
+        wait = engine.read_all(stacks)  # what follows is imported while the engine works
+        from sync import home, plan
+        from sync.private_file import FileError
+
+        with _progress(f"reading {', '.join(stacks)} ...", options):
+            results = {stack: wait(stack) for stack in stacks}
+        results |= _ask_passphrase(engine, results, options)
+    finally:
+        engine.stop()
+    places = home.Places.find(os.environ, options.pem_dir)
+    errors = {
+        stack: str(found) for stack, found in results.items() if isinstance(found, StackError)
+    }
+    wishes = [
+        plan.Wish(keys, options.profile or keys.stack, places.private_key(keys.stack))
+        for keys in results.values()
+        if isinstance(keys, StackKeys)
+    ]
+    try:
+        if options.dry_run or options.check:
+            written = home.preview(places, wishes, take_over=options.take_over)
+        elif wishes:
+            written = home.write(
+                places,
+                wishes,
+                take_over=options.take_over,
+                patience=options.timeout,
+                on_wait=lambda: _say("waiting for another sync to end"),
+            )
+        else:
+            written = []
+    except (FileError, plan.Unreadable) as error:
+        written = [home.Outcome(w.keys.stack, w.profile, error=str(error)) for w in wishes]
+    done = {outcome.stack: outcome for outcome in written}
+    outcomes = [
+        done.get(short_name(stack))
+        or home.Outcome(
+            short_name(stack), options.profile or short_name(stack), error=errors[stack]
+        )
+        for stack in stacks
+    ]
+    return _report(outcomes, options)
+
+
+def _all_stacks(engine: Engine) -> list[str]:
+    stacks = engine.stacks()
+    if "default" in stacks:
+        _say("default: left out; its profile is written only when it is asked for by name")
+        stacks.remove("default")
+    if not stacks:
+        raise StackError("the project has no stacks; make one with 'pulumi stack init NAME'")
+    return stacks
+
+
+def _ask_passphrase(
+    engine: Engine, results: Mapping[str, StackKeys | StackError], options: argparse.Namespace
+) -> dict[str, StackKeys | StackError]:
+    """On a terminal, ask for a passphrase that is missing, and read those stacks again."""
+    missing = [
+        stack for stack, found in results.items() if isinstance(found, PassphraseMissingError)
+    ]
+    if not missing or options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return {}
+    import getpass
+
+    try:
+        engine.use_passphrase(getpass.getpass("Passphrase of the stacks' secrets: "))
+    except EOFError:
+        return {}
+    wait = engine.read_all(missing)
+    with _progress(f"reading {', '.join(missing)} ...", options):
+        return {stack: wait(stack) for stack in missing}
+
+
+def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> int:
+    failed = [outcome.stack for outcome in outcomes if outcome.error]
+    only_look = options.dry_run or options.check
+    if options.json:
+        import json
+
+        stacks = [
+            {**outcome._asdict(), "changes": [change._asdict() for change in outcome.changes]}
+            for outcome in outcomes
+        ]
+        print(json.dumps({"dry_run": only_look, "stacks": stacks}, indent=2), flush=True)
+    else:
+        for outcome in outcomes:
+            for change in outcome.changes:
+                _say(f"{outcome.stack}: {_describe(change, only_look=only_look)}")
+            for warning in outcome.warnings:
+                _say(f"{outcome.stack}: warning: {warning}")
+    for outcome in outcomes:
+        if outcome.error:
+            _say(f"{outcome.stack}: failed: {outcome.error}")
+    if failed and len(outcomes) > 1:
+        _say(f"failed: {', '.join(failed)} ({len(failed)} of {len(outcomes)} stacks)")
+    if failed:
+        return FAILED
+    if options.check and any(outcome.has_changes for outcome in outcomes):
+        return DIFFERENT
+    return DONE
+
+
+def _describe(change: Change, *, only_look: bool) -> str:
+    """One line on a file: what was done, where, and what is there now."""
+    action = change.action
+    if only_look and action != "unchanged":
+        action = {"created": "would create", "updated": "would update"}.get(action, "would narrow")
+    facts = change.facts
+    if "fingerprint" in facts:
+        detail = f"{facts['algorithm']} {facts['fingerprint']}"
+    elif "access_key" in facts:
+        detail = f"[{facts['section']}] access key {facts['access_key']}"
+    elif "region" in facts:
+        detail = f"[{facts['section']}] region {facts['region']}"
+    else:
+        detail = f"mode {facts['was']} -> {facts['mode']}"
+    kept = f", the one before is kept as {_shorten(change.kept)}" if change.kept else ""
+    return f"{action} {_shorten(change.path)}: {detail}{kept}"
+
+
+def _shorten(path: str) -> str:
+    home = os.path.expanduser("~")  # noqa: PTH111  a prefix to cut off, not a path
+    return "~" + path[len(home) :] if path.startswith(home + "/") else path
+
+
+@contextlib.contextmanager
+def _progress(text: str, options: argparse.Namespace) -> Iterator[None]:
+    """Show ``text`` on a terminal while something takes its time."""
+    shown = sys.stderr.isatty() and not options.json
+    if shown:
+        print(text, end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _where(error: BaseException) -> str:
+    """The kind of ``error`` and the places it came through, not its text: it may hold secrets."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    path = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    return f"{type(error).__name__} at {path}"
+
+
+def _forbid_core_dumps() -> None:
+    """Keep secrets in memory from being written to a core file, ours or the engine's."""
+    import resource
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

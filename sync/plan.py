@@ -1,0 +1,340 @@
+"""Decides what becomes of each file. Pure: bytes and receipts in, bytes and receipts out.
+
+For every file there is one rule about whose it is. What holds the stack's present keys, or still
+holds what sync wrote by its receipt, is sync's to change; anything else of value is somebody's,
+and is changed only on request (``take_over``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from sync import profiles
+from sync.receipts import Place, Receipt, Receipts, hash_access_key_id
+from sync.ssh_key import PublicKey, parse_private_key, parse_public_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sync.stack import StackKeys
+
+KEY_ID, SECRET_KEY = "aws_access_key_id", "aws_secret_access_key"
+_TOKENS = ("aws_session_token", "aws_security_token")  # botocore, SharedCredentialProvider.TOKENS
+_STRONGER_THAN_KEYS = ("role_arn", "web_identity_token_file", "sso_")
+"""Options, by how they begin, for which botocore looks before it looks for keys
+(botocore.credentials.create_credential_resolver)."""
+
+CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
+
+
+class Refused(Exception):  # noqa: N818  a decision, not a fault
+    """The place holds something of somebody else's: why, in one line."""
+
+
+class Unreadable(Exception):  # noqa: N818  a fact about a file
+    """A file that no profile can be written to: its path, the line and why, in one line."""
+
+
+class Wish(NamedTuple):
+    """The keys of one stack and where they are to go."""
+
+    keys: StackKeys
+    profile: str
+    private_key_path: Path
+
+
+class Step(NamedTuple):
+    """What becomes of one place."""
+
+    action: str
+    facts: Mapping[str, str]
+    """What is there now, for the user: nothing secret."""
+    place: Place
+    receipt: Receipt | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Steps(NamedTuple):
+    """What becomes of the places of one stack."""
+
+    private_key: Step
+    profile: Step
+    region: Step
+
+
+class Files(NamedTuple):
+    """Where the two files are that all profiles share."""
+
+    credentials: Path
+    config: Path
+
+
+class Contents(NamedTuple):
+    """What the files hold; None where there is no file."""
+
+    private_keys: Mapping[Path, bytes | None]
+    credentials: bytes | None
+    config: bytes | None
+
+
+class Plan:
+    """What becomes of every file of ``wishes``.
+
+    ``steps`` and ``refusals`` are by stack; a stack that is refused anywhere is left out
+    everywhere. Raises `Unreadable`.
+    """
+
+    def __init__(
+        self,
+        wishes: Sequence[Wish],
+        contents: Contents,
+        files: Files,
+        receipts: Receipts,
+        *,
+        take_over: bool,
+    ) -> None:
+        self._files = files
+        self._receipts = receipts
+        self._take_over = take_over
+        self._names = [wish.profile for wish in wishes]
+        self._contents = contents
+        self._credentials = self._parse_credentials(contents.credentials)
+        self._config = self._parse_config(contents.config)
+        self.steps: dict[str, Steps] = {}
+        self.refusals: dict[str, str] = {}
+        self.granted: list[Wish] = []
+        for wish in wishes:
+            stack = wish.keys.stack
+            try:
+                self.steps[stack] = Steps(
+                    self._private_key(contents.private_keys[wish.private_key_path], wish),
+                    self._profile(self._credentials, wish),
+                    self._region(self._config, self._credentials, wish),
+                )
+                self.granted.append(wish)
+            except Refused as refusal:
+                self.refusals[stack] = str(refusal)
+
+    @property
+    def receipts(self) -> Receipts:
+        """The receipts as they are to be once the plan is carried out."""
+        steps = (step for steps in self.steps.values() for step in steps)
+        return self._receipts.with_receipts({s.place: s.receipt for s in steps if s.receipt})
+
+    def edit_credentials(self, data: bytes | None) -> bytes:
+        """``data`` with the keys of every granted wish. Raises `Refused`, `Unreadable`."""
+        if data is self._contents.credentials:
+            document = self._credentials
+        else:
+            document = self._parse_credentials(data)
+        edits = {}
+        for wish in self.granted:
+            if self._profile(document, wish).action != UNCHANGED:
+                tokens = _tokens(document.sections.get(wish.profile))
+                edits[wish.profile] = profiles.Edit(_key_options(wish.keys), tokens)
+        return document.edit(edits)
+
+    def edit_config(self, data: bytes | None) -> bytes:
+        """``data`` with the region of every granted wish. Raises `Unreadable`."""
+        document = self._config if data is self._contents.config else self._parse_config(data)
+        edits = {
+            wish.profile: profiles.Edit({"region": wish.keys.region})
+            for wish in self.granted
+            if self._region(document, self._credentials, wish).action != UNCHANGED
+        }
+        return document.edit(edits)
+
+    def _parse_credentials(self, data: bytes | None) -> profiles.Document:
+        return self._parse(self._files.credentials, data, profiles.CREDENTIALS)
+
+    def _parse_config(self, data: bytes | None) -> profiles.Document:
+        return self._parse(self._files.config, data, profiles.CONFIG)
+
+    def _parse(self, path: Path, data: bytes | None, kind: profiles.FileKind) -> profiles.Document:
+        try:
+            return profiles.Document(data or b"", kind, self._names)
+        except profiles.Malformed as error:
+            raise Unreadable(
+                f"{path}, {error}: boto3 and the AWS CLI cannot read this file; mend it first"
+            ) from None
+
+    def _private_key(self, data: bytes | None, wish: Wish) -> Step:
+        keys = wish.keys
+        key = public_key(keys)
+        place = Place("private key", str(wish.private_key_path))
+        facts = {"algorithm": key.algorithm, "fingerprint": key.fingerprint}
+
+        def step(action: str, before: str | None, *warnings: str) -> Step:
+            receipt = self._receipt(place, keys, key.fingerprint, before)
+            return Step(action, facts, place, receipt, warnings)
+
+        if not data:
+            return step(CREATED if data is None else UPDATED, "nothing")
+        if data == private_key_file(keys):
+            return step(UNCHANGED, None)
+        there = parse_private_key(data)
+        if there and there.public_key == key:
+            if there.has_passphrase:
+                return step(
+                    UNCHANGED, None, "the key file has a passphrase of yours: left as it is"
+                )
+            return step(UPDATED, None)
+        if there and self._wrote(place, keys, there.public_key.fingerprint):
+            return step(UPDATED, None)
+        if self._take_over:
+            return step(UPDATED, "other file")
+        what = (
+            f"another key ({there.public_key.algorithm} {there.public_key.fingerprint})"
+            if there
+            else "something that sync did not write"
+        )
+        raise Refused(
+            f"{wish.private_key_path} holds {what}; --take-over keeps it beside as "
+            f"{aside_name(data, keys.stack)} and writes this stack's key"
+        )
+
+    def _profile(self, document: profiles.Document, wish: Wish) -> Step:
+        keys = wish.keys
+        key_id = keys.access_key_id.reveal()
+        place = Place("profile", str(self._files.credentials), wish.profile)
+        facts = {"section": wish.profile, "access_key": mask(key_id)}
+        section = document.sections.get(wish.profile)
+        tokens = _tokens(section)
+
+        def step(action: str, before: str | None) -> Step:
+            receipt = self._receipt(place, keys, hash_access_key_id(key_id), before, tokens)
+            warnings = [f"removed {name}: it belonged to other keys" for name in tokens]
+            warnings += [
+                f"[DEFAULT] in {self._files.credentials} has {name}, which breaks the profile"
+                for name in _TOKENS
+                if name in document.defaults
+            ]
+            warnings += [f"{self._files.credentials} {odd}" for odd in document.oddities]
+            return Step(action, facts, place, receipt, tuple(warnings))
+
+        if section is None:
+            return step(CREATED, "nothing")
+        if all(section.get(name) == value for name, value in _key_options(keys).items()):
+            return step(UPDATED if tokens else UNCHANGED, None)
+        there = section.get(KEY_ID)
+        if there is None and section.get(SECRET_KEY) is None:
+            return step(UPDATED, "section")
+        if there == key_id or (there and self._wrote(place, keys, hash_access_key_id(there))):
+            return step(UPDATED, None)
+        if self._take_over:
+            return step(UPDATED, "other keys")
+        known = self._receipts[place]
+        if known and not known.is_for(keys.stack, keys.account_id):
+            whose = f"the keys of stack {known.stack} of account {known.account_id}"
+        elif there:
+            whose = f"another access key, {mask(there)}"
+        else:
+            whose = f"an {SECRET_KEY} without its {KEY_ID}"
+        raise Refused(
+            f"profile {wish.profile} in {self._files.credentials} holds {whose}; --take-over "
+            "replaces it, --profile NAME writes another profile"
+        )
+
+    def _region(
+        self, document: profiles.Document, credentials: profiles.Document, wish: Wish
+    ) -> Step:
+        """Options in the credentials file are looked at since botocore prefers them."""
+        region = wish.keys.region
+        place = Place("region", str(self._files.config), wish.profile)
+        section = document.sections.get(wish.profile)
+        beside = credentials.sections.get(wish.profile)
+        there = section.get("region") if section else None
+        in_force = (beside.get("region") if beside else None) or there
+        options = {name for found in (section, beside) if found for name in found.options}
+        warnings = [
+            f"profile {wish.profile} has {name}, which wins over its keys"
+            for name in sorted(options | document.defaults | credentials.defaults)
+            if name.startswith(_STRONGER_THAN_KEYS)
+        ]
+        warnings += [f"{self._files.config} {odd}" for odd in document.oddities]
+        action, before = UNCHANGED, None
+        if in_force is None:
+            action, before = (UPDATED, "section") if section else (CREATED, "nothing")
+        elif in_force != region:
+            if in_force is there and self._wrote(place, wish.keys, in_force):
+                action = UPDATED
+            else:
+                warnings.append(
+                    f"profile {wish.profile} has region {in_force}, left as it is; the stack is in "
+                    f"{region}"
+                )
+                region = in_force
+        receipt = None
+        if action != UNCHANGED:
+            receipt = self._receipt(place, wish.keys, region, before)
+        facts = {"section": profiles.CONFIG.header(wish.profile), "region": region}
+        return Step(action, facts, place, receipt, tuple(warnings))
+
+    def _wrote(self, place: Place, keys: StackKeys, what: str) -> bool:
+        """Whether ``what`` is there because sync wrote it for this very stack."""
+        receipt = self._receipts[place]
+        return (
+            receipt is not None
+            and receipt.is_for(keys.stack, keys.account_id)
+            and what in receipt.wrote
+        )
+
+    def _receipt(
+        self,
+        place: Place,
+        keys: StackKeys,
+        what: str,
+        before: str | None,
+        dropped: tuple[str, ...] = (),
+    ) -> Receipt:
+        """A receipt for ``what``; ``before`` is None where the place was ours already."""
+        earlier = self._receipts[place]
+        if earlier is None or not earlier.is_for(keys.stack, keys.account_id):
+            return Receipt(keys.stack, keys.account_id, (what,), before or "the same", dropped)
+        return Receipt(
+            keys.stack,
+            keys.account_id,
+            (*(item for item in earlier.wrote if item != what), what),
+            before or earlier.before,
+            tuple(dict.fromkeys(earlier.dropped + dropped)),
+        )
+
+
+def mask(access_key_id: str) -> str:
+    """As much of an access key's id as is shown: the last four characters, as in AWS's console."""
+    return f"...{access_key_id[-4:]}"
+
+
+def public_key(keys: StackKeys) -> PublicKey:
+    """The public half of the stack's key pair."""
+    key = parse_public_key(keys.public_key)
+    if key is None:
+        raise ValueError("public_key is checked when the stack is read")
+    return key
+
+
+def private_key_file(keys: StackKeys) -> bytes:
+    """The content of the key file: without its one newline at the end, ssh refuses the key."""
+    return keys.private_key.reveal().rstrip("\n").encode() + b"\n"
+
+
+def aside_name(data: bytes, stack: str) -> str:
+    """Where a replaced key file is kept: running machines may know only that key.
+
+    Named by the first 16 hex digits of the SHA-256 of the public key, or of the file where that
+    cannot be read from it.
+    """
+    key = parse_private_key(data)
+    digest = key.public_key.digest if key else hashlib.sha256(data).digest()
+    return f"{stack}.{digest.hex()[:16]}.pem"
+
+
+def _key_options(keys: StackKeys) -> dict[str, str]:
+    return {KEY_ID: keys.access_key_id.reveal(), SECRET_KEY: keys.secret_access_key.reveal()}
+
+
+def _tokens(section: profiles.Section | None) -> tuple[str, ...]:
+    """The session tokens in ``section``: left there, they make AWS refuse the keys beside them."""
+    return tuple(name for name in _TOKENS if section and section.get(name) is not None)

@@ -1,0 +1,308 @@
+"""A lossless editor of AWS credentials and config files: bytes in, bytes out.
+
+Every byte outside the options that are set or dropped stays as it is: comments, order, blank lines,
+line endings, a byte order mark, bytes that are no UTF-8. A file is understood as botocore
+understands it, which reads it with ``configparser.RawConfigParser``
+(``botocore.configloader.raw_config_parse``):
+
+- a line ends at LF, CRLF or CR; ``#`` and ``;`` begin a comment only at the start of a line;
+- a line indented more than the option before it continues that option's value, whatever it holds;
+- option names are case-insensitive, section names are not;
+- a section or option that stands twice, a line that is neither, and a block of sub-options with
+  a line that has no ``=`` make the whole file unreadable.
+
+What botocore refuses is refused here too (`Malformed`), since a profile written into such a file
+would not work. Two things are let pass, because whether they are read depends on the reader's
+locale: a byte order mark and bytes that are no UTF-8; `Document.oddities` names them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
+_HEADER = re.compile(r"\[(.+)\]")  # greedy, as in RawConfigParser: the last bracket closes
+_DELIMITER = re.compile("[=:]")
+_BLANKS = re.compile(r"[ \t\r\n]+")
+_BYTE_ORDER_MARK = "\ufeff"
+_DEFAULTS = "DEFAULT"  # RawConfigParser's section whose options hold for every other one
+
+
+class Malformed(ValueError):  # noqa: N818  a fact about the file, not a fault of the program
+    """A file that botocore could not read.
+
+    ``line`` is the number of the offending line, from 1; ``reason`` never quotes the line, which
+    may hold a secret.
+    """
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line = line
+        self.reason = reason
+
+
+class Option:
+    """One option of a section, and where in the text it stands."""
+
+    __slots__ = ("_values", "continuations", "end", "indent", "start", "value_end", "value_start")
+
+    def __init__(self, start: int, end: int, indent: str, value_start: int, value: str) -> None:
+        self.start = start
+        self.end = end  # behind the first line, its line ending included
+        self.indent = indent
+        self.value_start = value_start
+        self.value_end = value_start + len(value)
+        self.continuations: list[tuple[int, int]] = []
+        self._values = [value]
+
+    @property
+    def value(self) -> str:
+        """The value as RawConfigParser joins it from its lines."""
+        return "\n".join(self._values).rstrip()
+
+    @property
+    def last_end(self) -> int:
+        """Where the option's last line ends, its line ending included."""
+        return self.continuations[-1][1] if self.continuations else self.end
+
+    def extend(self, start: int, end: int, value: str) -> None:
+        """Add a line that continues the value."""
+        self.continuations.append((start, end))
+        self._values.append(value)
+
+
+class Section:
+    """One section: its header, its options by lower-case name."""
+
+    __slots__ = ("header_end", "indent_below", "line", "options")
+
+    def __init__(self, line: int, header_end: int) -> None:
+        self.line = line
+        self.header_end = header_end
+        self.options: dict[str, Option] = {}
+        self.indent_below = ""  # that of the header that follows
+
+    def get(self, option: str) -> str | None:
+        """The value of ``option`` (lower case), or None."""
+        found = self.options.get(option)
+        return None if found is None else found.value
+
+
+class Edit(NamedTuple):
+    """What one profile is to become: options to set, in order, and options to drop."""
+
+    assign: Mapping[str, str]
+    drop: Collection[str] = ()
+
+
+class FileKind(NamedTuple):
+    """How a file names its profiles: from header to profile, and back."""
+
+    profile: Callable[[str], str | None]
+    header: Callable[[str], str]
+
+
+def _config_profile(header: str) -> str | None:
+    """The profile a header of the config file stands for, by botocore's own rule."""
+    if header == "default":
+        return header
+    if not header.startswith("profile"):
+        return None
+    if not any(mark in header for mark in "\"'\\"):
+        words = _BLANKS.split(header.strip(" \t\r\n"))
+    else:
+        import shlex
+
+        try:
+            words = shlex.split(header)
+        except ValueError:  # an unclosed quote: botocore passes such a section over
+            return None
+    return words[1] if len(words) == 2 else None  # noqa: PLR2004  "profile" and the name
+
+
+CREDENTIALS = FileKind(profile=lambda header: header, header=lambda profile: profile)
+CONFIG = FileKind(
+    profile=_config_profile,
+    header=lambda profile: profile if profile == "default" else f"profile {profile}",
+)
+
+
+class Document:
+    """A parsed file: the sections of the profiles that were asked for, by profile name."""
+
+    def __init__(self, data: bytes, kind: FileKind, profiles: Iterable[str]) -> None:
+        """Parse ``data``.
+
+        Raises `Malformed` where botocore could not read it, or where one of ``profiles`` stands
+        in it twice under different spellings (``[default]`` and ``[profile default]``).
+        """
+        # Undecodable bytes become lone surrogates and come back as they were.
+        self._text = data.decode("utf-8", "surrogateescape")
+        self._kind = kind
+        self.sections: dict[str, Section] = {}
+        self.defaults: set[str] = set()
+        """Options in ``[DEFAULT]``, which RawConfigParser adds to every section."""
+        self._parse(frozenset(profiles))
+
+    def _parse(self, wanted: frozenset[str]) -> None:  # noqa: C901, PLR0912, PLR0915  one loop, as
+        # in RawConfigParser: its branches share the state that makes a line mean what it means.
+        text = self._text
+        known: set[str] = set()
+        header: str | None = None
+        section: Section | None = None  # the one read, where it is wanted
+        option: Option | None = None
+        names: set[str] = set()
+        in_option = in_block = False
+        level = 0
+        first = len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0
+        profile_of = self._kind.profile
+        for number, match in enumerate(_LINE.finditer(text, first), 1):
+            line = match.group()
+            content = line.strip()
+            if not content or content[0] in "#;":
+                continue
+            indent = len(line) - len(line.lstrip())
+            if in_option and indent > level:
+                if in_block and not all("=" in sub for sub in content.splitlines() if sub.strip()):
+                    raise Malformed(number, "a sub-option without '='")
+                if option is not None:
+                    option.extend(match.start(), match.end(), content)
+                continue
+            level = indent
+            if content[0] == "[" and (found := _HEADER.match(content)):
+                if section is not None:
+                    section.indent_below = line[:indent]
+                header = found.group(1)
+                in_option = False
+                section = option = None
+                if header == _DEFAULTS:
+                    names = self.defaults
+                    continue
+                if header in known:
+                    raise Malformed(number, f"section [{header}] stands twice")
+                known.add(header)
+                names = set()
+                profile = profile_of(header)
+                if profile in wanted:
+                    if profile in self.sections:
+                        raise Malformed(number, f"profile {profile} stands twice")
+                    section = self.sections[profile] = Section(number, match.end())
+                continue
+            if header is None:
+                raise Malformed(number, "text before the first [section]")
+            delimiter = _DELIMITER.search(content)
+            name = content[: delimiter.start()].rstrip().lower() if delimiter else ""
+            if delimiter is None or not name:
+                raise Malformed(number, "neither a [section] nor an option = value")
+            if name in names:
+                raise Malformed(number, f"option {name} stands twice in [{header}]")
+            names.add(name)
+            value = content[delimiter.end() :].lstrip()
+            in_option, in_block = True, not value
+            if section is not None:
+                value_end = match.start() + indent + len(content)
+                option = section.options[name] = Option(
+                    match.start(), match.end(), line[:indent], value_end - len(value), value
+                )
+
+    @property
+    def oddities(self) -> list[str]:
+        """What some readers of the file stumble over though it parses, in words."""
+        odd = []
+        if self._text.startswith(_BYTE_ORDER_MARK):
+            odd.append("starts with a byte order mark, which boto3 and the AWS CLI refuse")
+        try:
+            self._text.encode()
+        except UnicodeEncodeError:
+            odd.append("holds bytes that are no UTF-8, which boto3 and the AWS CLI may refuse")
+        return odd
+
+    def edit(self, edits: Mapping[str, Edit]) -> bytes:
+        """The file with ``edits`` made, by profile name.
+
+        Every profile named was asked for when the file was parsed. One that is not in the file
+        is appended at its end; options that a section lacks go behind its last one, with that
+        one's indentation, so that neither they nor what follows becomes part of another value.
+        """
+        splices: list[tuple[int, int, str]] = []
+        appended: dict[str, Edit] = {}
+        for profile, edit in edits.items():
+            section = self.sections.get(profile)
+            if section is None:
+                appended[profile] = edit
+            else:
+                splices += self._splices(section, edit)
+        parts = []
+        position = 0
+        for start, end, new in sorted(splices):
+            parts += [self._text[position:start], new]
+            position = end
+        parts.append(self._text[position:])
+        text = "".join(parts)
+        for profile, edit in appended.items():
+            text = _append(text, self._kind.header(profile), edit)
+        return text.encode("utf-8", "surrogateescape")
+
+    def _splices(self, section: Section, edit: Edit) -> list[tuple[int, int, str]]:
+        splices = []
+        missing = dict(edit.assign)
+        anchor: Option | None = None
+        for name, option in section.options.items():
+            if name in edit.drop:
+                splices += [(option.start, option.end, "")]
+            else:
+                anchor = option
+                if name not in missing:
+                    continue
+                value = missing.pop(name)
+                if value == option.value:
+                    continue
+                empty = option.value_start == option.value_end
+                splices.append((option.value_start, option.value_end, " " * empty + value))
+            splices += [(start, end, "") for start, end in option.continuations]
+        if missing:
+            splices.append(self._insertion(section, anchor, missing))
+        return splices
+
+    def _insertion(
+        self, section: Section, anchor: Option | None, options: Mapping[str, str]
+    ) -> tuple[int, int, str]:
+        if anchor is not None:
+            at, indent = anchor.last_end, anchor.indent
+        else:
+            first = next(iter(section.options.values()), None)
+            at, indent = section.header_end, first.indent if first else section.indent_below
+        lines = [f"{indent}{name} = {value}" for name, value in options.items()]
+        ending = _line_ending(self._text, at) or _line_ending(self._text) or "\n"
+        if self._text[at - 1] in "\r\n":
+            return at, at, "".join(line + ending for line in lines)
+        return at, at, "".join(ending + line for line in lines)
+
+
+def _append(text: str, header: str, edit: Edit) -> str:
+    """``text`` with a new section at its end, set apart by a blank line.
+
+    A text without a final line ending stays without one, so that taking the section and the line
+    endings before it away gives the old text back.
+    """
+    ending = _line_ending(text) or "\n"
+    lines = [f"[{header}]", *(f"{name} = {value}" for name, value in edit.assign.items())]
+    block = ending.join(lines)
+    if not text.removeprefix(_BYTE_ORDER_MARK):
+        return text + block + ending
+    if text[-1] not in "\r\n":
+        return text + ending + ending + block
+    separated = not text.rstrip("\r\n") or text.endswith((ending * 2, "\n\n", "\r\r"))
+    return text + ("" if separated else ending) + block + ending
+
+
+def _line_ending(text: str, end: int | None = None) -> str:
+    """The last line ending in ``text[:end]``: CRLF, LF, CR, or "" where it has none."""
+    cut = max(text.rfind("\n", 0, end), text.rfind("\r", 0, end))
+    if cut < 0:
+        return ""
+    return "\r\n" if text[cut] == "\n" and text[cut - 1 : cut] == "\r" else text[cut]
