@@ -218,8 +218,8 @@ class _Run:
             self._pem_directory_mode = wide_mode(path) if dry_run else narrow_directory(path)
 
     def carry_out(self) -> None:
-        for target in self._targets:
-            target.file.clear_leftovers()
+        for file in (self._receipts_file, *(target.file for target in self._targets)):
+            file.clear_leftovers()
         for target in self._targets:
             if target.changes:
                 target.stage(self._receipts)

@@ -48,7 +48,7 @@ class Malformed(ValueError):  # noqa: N818  a fact about the file, not a fault o
 class Option:
     """One option of a section, and where in the text it stands."""
 
-    __slots__ = ("_values", "continuations", "end", "indent", "start", "value_end", "value_start")
+    __slots__ = ("continuations", "end", "indent", "start", "value_end", "value_start", "values")
 
     def __init__(self, start: int, end: int, indent: str, value_start: int, value: str) -> None:
         self.start = start
@@ -57,22 +57,17 @@ class Option:
         self.value_start = value_start
         self.value_end = value_start + len(value)
         self.continuations: list[tuple[int, int]] = []
-        self._values = [value]
+        self.values = [value]
 
     @property
     def value(self) -> str:
         """The value as RawConfigParser joins it from its lines."""
-        return "\n".join(self._values).rstrip()
+        return "\n".join(self.values).rstrip()
 
     @property
     def last_end(self) -> int:
         """Where the option's last line ends, its line ending included."""
         return self.continuations[-1][1] if self.continuations else self.end
-
-    def extend(self, start: int, end: int, value: str) -> None:
-        """Add a line that continues the value."""
-        self.continuations.append((start, end))
-        self._values.append(value)
 
 
 class Section:
@@ -163,14 +158,19 @@ class Document:
         for number, match in enumerate(_LINE.finditer(text, first), 1):
             line = match.group()
             content = line.strip()
-            if not content or content[0] in "#;":
+            if not content:
+                if option is not None:
+                    option.values.append("")
+                continue
+            if content[0] in "#;":
                 continue
             indent = len(line) - len(line.lstrip())
             if in_option and indent > level:
                 if in_block and not all("=" in sub for sub in content.splitlines() if sub.strip()):
                     raise Malformed(number, "a sub-option without '='")
                 if option is not None:
-                    option.extend(match.start(), match.end(), content)
+                    option.values.append(content)
+                    option.continuations.append(match.span())
                 continue
             level = indent
             if content[0] == "[" and (found := _HEADER.match(content)):

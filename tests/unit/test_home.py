@@ -1,0 +1,291 @@
+"""A plan carried out on real files of a home made for the test."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sync import home
+from sync.home import Outcome, Places
+from sync.plan import Unreadable, Wish, private_key_file
+from sync.private_file import FileError
+from tests.stacks import access_key, key_pair, rotated, stack_keys
+
+if TYPE_CHECKING:
+    from sync.stack import StackKeys
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    environ = {"HOME": str(tmp_path)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path))
+        return Places.find(environ, None)
+
+
+def sync(places: Places, *keys: StackKeys, take_over: bool = False) -> list[Outcome]:
+    wishes = [Wish(k, k.stack, places.private_key(k.stack)) for k in keys or (stack_keys(),)]
+    return home.write(
+        places, wishes, take_over=take_over, patience=5, on_wait=lambda: pytest.fail("waits")
+    )
+
+
+def preview(places: Places, *keys: StackKeys) -> list[Outcome]:
+    wishes = [Wish(k, k.stack, places.private_key(k.stack)) for k in keys or (stack_keys(),)]
+    return home.preview(places, wishes, take_over=False)
+
+
+def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every file below ``root``: mode, time of its last change, content."""
+    return {
+        str(path.relative_to(root)): (
+            stat.S_IMODE(path.stat().st_mode),
+            path.stat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in root.rglob("*")
+    }
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def errors(outcomes: list[Outcome]) -> dict[str, str]:
+    return {outcome.stack: outcome.error for outcome in outcomes if outcome.error}
+
+
+@pytest.mark.parametrize("algorithm", ["ED25519", "RSA"])
+def test_an_empty_home_gets_key_profile_and_region(
+    places: Places, tmp_path: Path, algorithm: str
+) -> None:
+    (outcome,) = sync(places, stack_keys(algorithm=algorithm))
+    assert outcome.error is None
+    assert [change.action for change in outcome.changes] == ["created"] * 3
+    assert files(tmp_path) == {
+        ".pem/production.pem",
+        ".aws/credentials",
+        ".aws/config",
+        ".local/state/aws-keys/lock",
+        ".local/state/aws-keys/receipts.json",
+    }
+    assert {mode for mode, _, _ in tree(tmp_path).values()} == {0o600, 0o700}
+    derived = subprocess.run(
+        ["ssh-keygen", "-y", "-f", tmp_path / ".pem/production.pem"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert derived.stdout.split()[:2] == key_pair("production", algorithm)[1].split()[:2]
+
+
+def test_a_second_run_changes_nothing_not_even_a_time(places: Places, tmp_path: Path) -> None:
+    sync(places)
+    before = tree(tmp_path)
+    (outcome,) = sync(places)
+    assert not outcome.has_changes
+    assert tree(tmp_path) == before
+
+
+def test_a_preview_touches_nothing(places: Places, tmp_path: Path) -> None:
+    (outcome,) = preview(places)
+    assert outcome.has_changes
+    assert not files(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_first_and_the_last_content_are_kept(places: Places, tmp_path: Path) -> None:
+    credentials = tmp_path / ".aws/credentials"
+    credentials.parent.mkdir()
+    credentials.write_bytes(b"[mine]\nx = 1\n")
+    sync(places)
+    first = credentials.read_bytes()
+    sync(places, stack_keys("staging"))
+    kept = tmp_path / ".aws"
+    assert (kept / "credentials.before-aws-keys").read_bytes() == b"[mine]\nx = 1\n"
+    assert (kept / "credentials.aws-keys.bak").read_bytes() == first
+    assert credentials.read_bytes().startswith(first)
+    for path in kept.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_sync_made_has_no_content_from_before(places: Places, tmp_path: Path) -> None:
+    sync(places)
+    sync(places, stack_keys("staging"))
+    assert not (tmp_path / ".aws/credentials.before-aws-keys").exists()
+
+
+def test_a_replaced_key_stays_beside_the_new_one(places: Places, tmp_path: Path) -> None:
+    sync(places)
+    (outcome,) = sync(places, rotated())
+    kept = outcome.changes[0].kept
+    assert kept is not None
+    assert Path(kept).read_bytes() == private_key_file(stack_keys())
+    assert Path(kept).parent == tmp_path / ".pem"
+    assert (tmp_path / ".pem/production.pem").read_bytes() == private_key_file(rotated())
+
+
+def test_a_key_with_a_passphrase_of_the_user_stays(places: Places, tmp_path: Path) -> None:
+    sync(places)
+    key = tmp_path / ".pem/production.pem"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-p", "-N", "mine!", "-P", "", "-f", key],
+        check=True,
+        capture_output=True,
+    )
+    before = key.read_bytes()
+    (outcome,) = sync(places)
+    assert not outcome.has_changes
+    assert "passphrase of yours" in outcome.warnings[0]
+    assert key.read_bytes() == before
+
+
+def test_taken_over_files_are_kept_whole(places: Places, tmp_path: Path) -> None:
+    key = tmp_path / ".pem/production.pem"
+    credentials = tmp_path / ".aws/credentials"
+    for path, content in (
+        (key, key_pair("theirs")[0].encode()),
+        (credentials, f"[production]\naws_access_key_id = {access_key('theirs')[0]}\n".encode()),
+    ):
+        path.parent.mkdir()
+        path.write_bytes(content)
+    before = key.read_bytes(), credentials.read_bytes()
+    assert errors(sync(places))
+    assert (key.read_bytes(), credentials.read_bytes()) == before
+    (outcome,) = sync(places, take_over=True)
+    assert outcome.error is None
+    kept = outcome.changes[0].kept
+    assert kept is not None
+    assert Path(kept).read_bytes() == before[0]
+    assert credentials.with_name("credentials.before-aws-keys").read_bytes() == before[1]
+    assert key.read_bytes() == private_key_file(stack_keys())
+
+
+def test_wide_modes_are_narrowed_and_told_once(places: Places, tmp_path: Path) -> None:
+    both = stack_keys(), stack_keys("staging")
+    sync(places, *both)
+    (tmp_path / ".aws/credentials").chmod(0o644)
+    (tmp_path / ".pem").chmod(0o755)
+    (tmp_path / ".pem/staging.pem").chmod(0o640)
+    contents = {name: entry[2] for name, entry in tree(tmp_path).items()}
+    told = [
+        (outcome.stack, Path(change.path).name, change.facts["was"])
+        for look in (preview, sync)
+        for outcome in look(places, *both)
+        for change in outcome.changes
+        if change.action == "narrowed"
+    ]
+    once = [
+        ("production", ".pem", "0755"),
+        ("production", "credentials", "0644"),
+        ("staging", "staging.pem", "0640"),
+    ]
+    assert told == once * 2
+    assert {name: entry[2] for name, entry in tree(tmp_path).items()} == contents
+    assert not any(outcome.has_changes for outcome in sync(places, *both))
+
+
+def test_a_directory_that_was_named_keeps_its_mode(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    environ = {"AWS_SHARED_CREDENTIALS_FILE": f"{tmp_path}/c", "AWS_CONFIG_FILE": f"{tmp_path}/f"}
+    environ["XDG_STATE_HOME"] = str(tmp_path / "state")
+    sync(Places.find(environ, shared))
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+    assert files(tmp_path) == {
+        "shared/production.pem",
+        "c",
+        "f",
+        "state/aws-keys/lock",
+        "state/aws-keys/receipts.json",
+    }
+
+
+def test_paths_are_expanded_as_aws_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("PLACE", "/place")
+    monkeypatch.chdir(tmp_path)
+    environ = {"AWS_SHARED_CREDENTIALS_FILE": "~/c", "AWS_CONFIG_FILE": "$PLACE/f"}
+    places = Places.find(environ | {"XDG_STATE_HOME": "relative"}, Path("keys"))
+    assert places.files == (Path("/home/somebody/c"), Path("/place/f"))
+    assert places.state_directory == Path("/home/somebody/.local/state/aws-keys")
+    assert places.private_key("a") == tmp_path / "keys" / "a.pem"
+
+
+def test_a_directory_where_a_key_belongs_fails_that_stack_only(
+    places: Places, tmp_path: Path
+) -> None:
+    (tmp_path / ".pem/production.pem").mkdir(parents=True)
+    outcomes = sync(places, stack_keys(), stack_keys("staging"))
+    assert list(errors(outcomes)) == ["production"]
+    assert "is a directory" in errors(outcomes)["production"]
+    assert (tmp_path / ".aws/credentials").read_bytes().startswith(b"[staging]")
+
+
+def test_a_file_boto3_cannot_read_stops_all_and_nothing_is_touched(
+    places: Places, tmp_path: Path
+) -> None:
+    config = tmp_path / ".aws/config"
+    config.parent.mkdir()
+    config.write_bytes(b"[default]\n[default]\n")
+    with pytest.raises(Unreadable, match="config, line 2"):
+        sync(places)
+    assert files(tmp_path) == {".aws/config", ".local/state/aws-keys/lock"}
+
+
+def test_one_file_for_credentials_and_config_is_refused(tmp_path: Path) -> None:
+    both = {"AWS_SHARED_CREDENTIALS_FILE": f"{tmp_path}/a", "AWS_CONFIG_FILE": f"{tmp_path}/b"}
+    (tmp_path / "a").symlink_to("b")
+    with pytest.raises(FileError, match="is the credentials file too"):
+        sync(Places.find(both | {"XDG_STATE_HOME": str(tmp_path)}, tmp_path))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', '{"version": 2, "receipts": []}'])
+def test_a_receipts_file_that_is_none_is_named_not_overwritten(
+    places: Places, tmp_path: Path, content: str
+) -> None:
+    receipts = tmp_path / ".local/state/aws-keys/receipts.json"
+    receipts.parent.mkdir(parents=True)
+    receipts.write_text(content)
+    with pytest.raises(FileError, match=r"receipts\.json: .*move it away"):
+        sync(places)
+    assert receipts.read_text() == content
+
+
+@pytest.mark.parametrize("die_at", range(24))
+def test_killed_at_any_change_of_a_file_the_next_run_goes_through(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, die_at: int
+) -> None:
+    theirs = b"[mine]\nx = 1\n"
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/credentials").write_bytes(theirs)
+    sync(places)
+    child = os.fork()
+    if not child:
+        count = iter(range(100))
+        for name in ("replace", "link", "unlink", "mkdir", "fsync"):
+            real = getattr(os, name)
+
+            def dying(*args: object, real: object = real, **options: object) -> object:
+                if next(count) == die_at:
+                    os._exit(9)
+                assert callable(real)
+                return real(*args, **options)
+
+            monkeypatch.setattr(os, name, dying)
+        sync(places, rotated())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (tmp_path / ".aws/credentials").read_bytes().startswith(theirs)
+    (outcome,) = sync(places, rotated())
+    assert outcome.error is None
+    assert (tmp_path / ".pem/production.pem").read_bytes() == private_key_file(rotated())
+    assert not [name for name in files(tmp_path) if name.endswith(".tmp")]
+    assert (tmp_path / ".aws/credentials.before-aws-keys").read_bytes() == theirs
+    assert not any(outcome.has_changes for outcome in sync(places, rotated()))

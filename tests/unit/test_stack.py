@@ -1,0 +1,111 @@
+"""What a stack's outputs must be before anything is written from them."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from sync.secret import Secret
+from sync.stack import USED_OUTPUTS, StackError, check_outputs, short_name
+from tests.stacks import key_pair, outputs, stack_keys
+
+
+@pytest.mark.parametrize("algorithm", ["ED25519", "RSA"])
+def test_good_outputs_become_keys(algorithm: str) -> None:
+    keys = stack_keys("acme/aws-keys/production", algorithm)
+    assert keys.stack == "production"
+    assert keys.key_algorithm == algorithm
+
+
+@pytest.mark.parametrize("name", USED_OUTPUTS)
+@pytest.mark.parametrize("value", [None, "", "[secret]", "two\nlines", 7, ["x"], "\x00"])
+def test_an_output_that_is_no_value_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(StackError, match=f"output {name} ") as raised:
+        check_outputs("production", outputs("production") | {name: value})
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", USED_OUTPUTS)
+def test_a_missing_output_is_named(name: str) -> None:
+    given = outputs("production")
+    del given[name]
+    with pytest.raises(StackError, match=f"output {name} is missing.*pulumi up -s production"):
+        check_outputs("production", given)
+
+
+def test_a_stack_without_outputs_was_never_deployed() -> None:
+    with pytest.raises(StackError, match="deploy it with 'pulumi up -s production'"):
+        check_outputs("production", {})
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (
+            {"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"},
+            "that ssh takes",
+        ),
+        ({"private_key": key_pair("staging")[0]}, "not the private half"),
+        ({"key_algorithm": "RSA"}, "key_algorithm says RSA"),
+        ({"public_key": "ssh-ed25519 AAAA"}, "no public key"),
+    ],
+)
+def test_a_key_pair_that_does_not_fit_is_refused(changed: dict[str, str], reason: str) -> None:
+    with pytest.raises(StackError, match=reason):
+        stack_keys(**changed)
+
+
+@pytest.mark.parametrize("name", ["private_key", "secret_access_key", "access_key_id"])
+def test_a_refusal_does_not_quote_a_secret(name: str) -> None:
+    with pytest.raises(StackError) as raised:
+        stack_keys(**{name: "sEcReT\n"})
+    assert "sEcReT" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("stack", "name"),
+    [
+        ("production", "production"),
+        ("acme/production", "production"),
+        ("acme/aws-keys/a.b-c_1", "a.b-c_1"),
+    ],
+)
+def test_the_last_part_of_a_stack_names_its_files(stack: str, name: str) -> None:
+    assert short_name(stack) == name
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        "",
+        "a/b/c/d",
+        "..",
+        "a/../b",
+        "a..b",
+        "/a",
+        "a/",
+        "-a",
+        ".a",
+        "a]",
+        "a b",
+        "a\n",
+        "a\x1b[m",
+        "é",
+    ],
+)
+def test_a_name_that_could_lead_elsewhere_is_refused(stack: str) -> None:
+    with pytest.raises(StackError, match="allowed are letters") as raised:
+        short_name(stack)
+    assert str(raised.value).isprintable()
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    keys = stack_keys()
+    secret = Secret("sEcReT")
+    for text in (repr(secret), str(secret), f"{secret}", f"{secret!r:>9}", repr(keys)):
+        assert "sEcReT" not in text
+        assert keys.secret_access_key.reveal() not in text
+        assert keys.private_key.reveal() not in text
+    with pytest.raises(TypeError, match="not serialized"):
+        pickle.dumps(secret)
