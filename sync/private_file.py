@@ -98,7 +98,7 @@ def make_directory(path: Path) -> None:
             path.mkdir(mode=OWNER_ONLY_DIRECTORY)
         except FileExistsError:
             if not path.is_dir():
-                raise
+                raise FileError(path, "is not a directory; one belongs there") from None
         else:
             _give_to_owner_of(path.parent, path)
             _flush_directory(path.parent)

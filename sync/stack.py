@@ -95,6 +95,8 @@ class Engine:
         self._timeout = timeout
         self._environ = {"PULUMI_SKIP_UPDATE_CHECK": "true", **environ}
         self._running: set[subprocess.Popen[str]] = set()
+        self._starting = threading.Lock()
+        self._stopped = False
 
     def use_passphrase(self, passphrase: str) -> None:
         """Give ``passphrase`` to the engine, in its environment, from now on."""
@@ -132,14 +134,14 @@ class Engine:
 
     def read_all(self, stacks: Sequence[str]) -> Callable[[str], StackKeys | StackError]:
         """Begin to read ``stacks`` in parallel; the result waits for one of them."""
-        results: dict[str, StackKeys | StackError] = {}
+        results: dict[str, StackKeys | Exception] = {}
         free = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
 
         def work(stack: str) -> None:
             with free:
                 try:
                     results[stack] = self.read(stack)
-                except StackError as error:
+                except Exception as error:  # noqa: BLE001  it is raised again where it is waited for
                     results[stack] = error
 
         threads = {
@@ -150,36 +152,22 @@ class Engine:
 
         def wait(stack: str) -> StackKeys | StackError:
             threads[stack].join()
-            return results.get(stack, StackError("reading it failed unexpectedly"))
+            result = results[stack]
+            if isinstance(result, Exception) and not isinstance(result, StackError):
+                raise result
+            return result
 
         return wait
 
     def stop(self) -> None:
-        """End every engine process that is still running."""
-        for process in list(self._running):
-            _kill(process)
+        """End every engine process that is still running, and let no other begin."""
+        with self._starting:
+            self._stopped = True
+            for process in list(self._running):
+                _kill(process)
 
     def _run(self, *arguments: str) -> str:
-        command = ["pulumi", *arguments, "--non-interactive", "--color=never"]
-        try:
-            process = subprocess.Popen(  # noqa: S603  fixed words and a checked stack name
-                command,
-                cwd=self._directory,
-                env=self._environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-                errors="replace",
-                process_group=0,  # so that what it started can be ended with it
-            )
-        except FileNotFoundError:
-            raise StackError(
-                "pulumi is not on PATH: install the Pulumi CLI, https://www.pulumi.com/docs/install"
-            ) from None
-        except OSError as error:
-            raise StackError(f"pulumi cannot be run: {error.strerror}") from None
-        self._running.add(process)
+        process = self._start(arguments)
         try:
             printed, said = process.communicate(timeout=self._timeout)
         except subprocess.TimeoutExpired:
@@ -192,6 +180,31 @@ class Engine:
         if process.returncode:
             raise self._explain(said, process.returncode, arguments)
         return printed
+
+    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
+        with self._starting:
+            if self._stopped:
+                raise StackError("interrupted")
+            try:
+                process = subprocess.Popen(  # noqa: S603  fixed words and a checked stack name
+                    ["pulumi", *arguments, "--non-interactive", "--color=never"],  # noqa: S607  the user's own
+                    cwd=self._directory,
+                    env=self._environ,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    encoding="utf-8",
+                    errors="replace",
+                    process_group=0,  # so that what it starts can be ended with it
+                )
+            except FileNotFoundError:
+                raise StackError(
+                    "pulumi is not on PATH: get the Pulumi CLI, https://www.pulumi.com/docs/install"
+                ) from None
+            except OSError as error:
+                raise StackError(f"pulumi cannot be run: {error.strerror}") from None
+            self._running.add(process)
+            return process
 
     def _explain(self, said: str, status: int, arguments: Sequence[str]) -> StackError:
         """What a failed run means. Its standard output is not looked at: it may hold secrets."""
