@@ -315,6 +315,55 @@ def test_a_home_that_cannot_be_written(sync: Sync) -> None:
     assert line == "production: failed: /dev/null: is not a directory; one belongs there"
 
 
+def in_a_mount_namespace(sync: Sync, prepare: str) -> subprocess.CompletedProcess[str]:
+    """Run ``sync production`` with a small file system of its own as home, after ``prepare``."""
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a file system of their own")
+    script = f"""set -e
+        mount -t tmpfs -o size=64k,mode=700 tmpfs "$HOME"
+        mkdir "$HOME/.aws" "$HOME/.pem"; printf '[mine]\\nx = 1\\n' > "$HOME/.aws/credentials"
+        cd "$HOME"; {prepare}; cd - > /dev/null
+        find "$HOME" -type f -exec cksum {{}} + | sort > before
+        "$@" && status=0 || status=$?
+        find "$HOME" -type f -exec cksum {{}} + | sort > after
+        exit $status"""
+    done = subprocess.run(
+        [*unshare, "sh", "-c", script, "sh", *sync.command("production")],
+        cwd=sync.project,
+        env=sync.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    before = set((sync.project / "before").read_text().splitlines())
+    after = set((sync.project / "after").read_text().splitlines())
+    if done.returncode:
+        assert before <= after
+        made = {Path(line.split()[-1]).name for line in after - before}
+        assert made <= {"lock", "credentials.before-aws-keys", "credentials.aws-keys.bak"}
+    return done
+
+
+def test_a_full_disk_leaves_every_file_as_it_was(sync: Sync) -> None:
+    failures = 0
+    for pages in range(16):  # free: sync gets a little further each time
+        fill = "cat /dev/zero > filler 2> /dev/null || true"
+        done = in_a_mount_namespace(sync, f"{fill}; truncate -s -{pages * 4096} filler")
+        if not done.returncode:
+            break
+        failures += 1
+        line = fails(done)
+        assert line.startswith(f"production: failed: {sync.home}/")
+        assert line.endswith(": No space left on device")
+    assert 3 < failures < 16
+
+
+def test_a_read_only_home_is_named(sync: Sync) -> None:
+    line = fails(in_a_mount_namespace(sync, 'mount -o remount,ro "$HOME"'))
+    assert line == f"production: failed: {sync.home}/.local: Read-only file system"
+
+
 def test_a_profile_that_stands_twice(sync: Sync) -> None:
     credentials = sync.home / ".aws/credentials"
     credentials.parent.mkdir()

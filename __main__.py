@@ -1,0 +1,60 @@
+"""An SSH key pair and an IAM user with access keys, one of each for a stack.
+
+The outputs are flat scalars, so that whoever reads them needs no more than
+`pulumi stack output --json --show-secrets`.
+"""
+
+import pulumi
+
+from components.access_user import AccessUser, AccessUserArgs
+from components.account import Account
+from components.settings import Settings
+from components.ssh_key_pair import SshKeyPair, SshKeyPairArgs
+
+# What can be wrong is found out before anything is registered.
+settings = Settings.from_config()
+region = pulumi.Config("aws").require("region")
+account = Account.of_provider()
+# Set on the components, inherited by all they hold: one child left out would be deleted before
+# `pulumi destroy` meets a protected one.
+opts = pulumi.ResourceOptions(protect=settings.protect)
+
+key_pair = SshKeyPair(
+    "ssh",
+    SshKeyPairArgs(
+        key_name=settings.key_name,
+        algorithm=settings.key_algorithm,
+        rsa_bits=settings.rsa_bits,
+        tags=settings.tags,
+    ),
+    opts,
+)
+user = AccessUser(
+    "access",
+    AccessUserArgs(
+        account=account,
+        user_name=settings.user_name,
+        policy_name=settings.policy_name,
+        policy=settings.policy,
+        tags=settings.tags,
+        force_destroy=settings.force_destroy,
+    ),
+    opts,
+)
+
+outputs = {
+    "key_name": key_pair.key_name,
+    "key_algorithm": key_pair.key_algorithm,
+    "public_key": key_pair.public_key,
+    "private_key": key_pair.private_key,
+    "user_name": user.user_name,
+    "user_arn": user.user_arn,
+    "account_id": account.account_id,
+    "region": region,
+    "access_key_id": user.access_key_id,
+    "secret_access_key": user.secret_access_key,
+    "policy_name": user.policy_name,
+    "policy_document": user.policy_document,
+}
+for name, value in outputs.items():
+    pulumi.export(name, value)

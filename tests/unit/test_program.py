@@ -1,0 +1,174 @@
+"""The whole program, from the stack's config to its outputs."""
+
+import json
+import runpy
+from typing import Protocol
+from unittest.mock import Mock
+
+import pulumi
+import pulumi_aws
+import pytest
+import yaml  # type: ignore[import-untyped]  # ships no types
+
+from sync.stack import USED_OUTPUTS
+from tests.unit.mocks import (
+    ACCESS_KEY,
+    ACCESS_USER,
+    ACCOUNT_ID,
+    DIRECTORY,
+    KEY_PAIR,
+    PRIVATE_KEY,
+    SSH_KEY_PAIR,
+    STACK,
+    USER,
+    USER_POLICY,
+    Engine,
+    Secret,
+    default_config,
+    run,
+)
+
+
+class Deploy(Protocol):
+    def __call__(
+        self, engine: Engine | None = None, /, *, secret: tuple[str, ...] = (), **config: str
+    ) -> Engine: ...
+
+
+@pytest.fixture
+def deploy(monkeypatch: pytest.MonkeyPatch) -> Deploy:
+    """Run the program with this config beside the defaults."""
+
+    def deploy(
+        engine: Engine | None = None, /, *, secret: tuple[str, ...] = (), **config: str
+    ) -> Engine:
+        values = default_config() | {f"aws-keys:{key}": value for key, value in config.items()}
+        monkeypatch.setenv("PULUMI_CONFIG", json.dumps(values))
+        monkeypatch.setenv(
+            "PULUMI_CONFIG_SECRET_KEYS", json.dumps([f"aws-keys:{key}" for key in secret])
+        )
+        return run(lambda: runpy.run_path(str(DIRECTORY / "__main__.py")), engine or Engine())
+
+    return deploy
+
+
+def test_a_stack_is_a_key_pair_and_a_user(deploy: Deploy) -> None:
+    assert {(each.type, each.parent_type) for each in deploy().registered} == {
+        (SSH_KEY_PAIR, STACK),
+        (PRIVATE_KEY, SSH_KEY_PAIR),
+        (KEY_PAIR, SSH_KEY_PAIR),
+        (ACCESS_USER, STACK),
+        (USER, ACCESS_USER),
+        (ACCESS_KEY, ACCESS_USER),
+        (USER_POLICY, ACCESS_USER),
+    }
+
+
+def test_its_outputs_are_flat_and_its_keys_secret(deploy: Deploy) -> None:
+    arn = f"arn:aws-cn:iam::{ACCOUNT_ID}:user/staging"
+
+    assert deploy().outputs[STACK] == {
+        "key_name": "staging",
+        "key_algorithm": "ED25519",
+        "public_key": "ssh-ed25519 AAAAC3Nz",
+        "private_key": Secret("an OpenSSH private key\n"),
+        "user_name": "staging",
+        "user_arn": "arn as AWS tells it",
+        "account_id": ACCOUNT_ID,
+        "region": "us-west-2",
+        "access_key_id": Secret(f"id of {ACCESS_KEY}"),
+        "secret_access_key": Secret("a secret access key"),
+        "policy_name": "FullAccess",
+        "policy_document": Secret(
+            '{"Version":"2012-10-17",'
+            f'"Statement":[{{"Effect":"Allow","Action":"*","Resource":"{arn}"}}]}}'
+        ),
+    }
+
+
+def test_sync_finds_every_output_that_it_reads_and_its_secrets_secret(deploy: Deploy) -> None:
+    outputs = deploy().outputs[STACK]
+
+    assert USED_OUTPUTS.keys() <= outputs.keys()
+    assert {name: form.is_secret for name, form in USED_OUTPUTS.items()} == {
+        name: isinstance(outputs[name], Secret) for name in USED_OUTPUTS
+    }
+
+
+def test_every_setting_reaches_its_resource(deploy: Deploy) -> None:
+    policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}'
+    engine = deploy(
+        keyName="ssh-key",
+        keyAlgorithm="RSA",
+        rsaBits="2048",
+        userName="deployer",
+        policyName="Nothing",
+        policy=policy,
+        tags='{"team":"ops"}',
+        forceDestroy="true",
+    )
+    tags = {"team": "ops", "environment": "staging", "managed-by": "aws-keys"}
+
+    assert engine.resource(PRIVATE_KEY).inputs == {"algorithm": "RSA", "rsaBits": 2048}
+    assert engine.resource(KEY_PAIR).inputs["keyName"] == "ssh-key"
+    assert engine.resource(KEY_PAIR).inputs["tags"] == tags
+    assert engine.resource(USER).inputs == {
+        "name": "deployer",
+        "path": "/",
+        "forceDestroy": True,
+        "tags": tags,
+    }
+    assert engine.resource(USER_POLICY).inputs == {
+        "name": "Nothing",
+        "user": "deployer",
+        "policy": policy,
+    }
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_protection_reaches_every_resource(deploy: Deploy, *, protect: bool) -> None:
+    engine = deploy(protect=json.dumps(protect))
+
+    assert {each.options.protect for each in engine.registered} == {protect}
+
+
+def test_a_wrong_setting_stops_the_program_before_it_registers_anything(deploy: Deploy) -> None:
+    engine = Engine()
+
+    with pytest.raises(pulumi.RunError, match=r"^aws-keys:keyAlgorithm is 'DSA': "):
+        deploy(engine, keyAlgorithm="DSA")
+
+    assert engine.registered == []
+
+
+def test_without_credentials_the_program_stops_before_it_registers_anything(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine()
+    monkeypatch.setattr(pulumi_aws, "get_caller_identity", Mock(side_effect=Exception("what")))
+
+    with pytest.raises(pulumi.RunError, match=r"^the AWS provider cannot be used: what$"):
+        deploy(engine)
+
+    assert engine.registered == []
+
+
+def test_a_mistyped_key_stops_the_program(deploy: Deploy) -> None:
+    with pytest.raises(pulumi.RunError, match=r"^aws-keys:keyname: no such key; is it keyName"):
+        deploy(keyname="ssh-key")
+
+
+def test_a_setting_that_is_secret_is_not_shown(deploy: Deploy) -> None:
+    with pytest.raises(pulumi.RunError, match=r"^aws-keys:userName is \[secret\]: "):
+        deploy(userName="not for all", secret=("userName",))
+
+
+def test_only_production_is_protected() -> None:
+    files = DIRECTORY.glob("Pulumi.*.yaml")
+
+    assert {path.name: yaml.safe_load(path.read_text())["config"] for path in files} == {
+        "Pulumi.production.yaml": {"aws-keys:protect": "true"},
+        "Pulumi.staging.yaml": {"aws-keys:protect": "false"},
+        "Pulumi.development.yaml": {"aws-keys:protect": "false"},
+        "Pulumi.test.yaml": {"aws-keys:protect": "false"},
+    }
