@@ -1,0 +1,1 @@
+"""What sync costs beside the engine that it asks. Run by ``make bench``."""
