@@ -238,7 +238,8 @@ class Document:
                 splices += self._splices(section, edit)
         parts = []
         position = 0
-        for start, end, new in sorted(splices):
+        # By position alone: of two at one place, the value that ends there goes before new lines.
+        for start, end, new in sorted(splices, key=lambda splice: splice[:2]):
             parts += [self._text[position:start], new]
             position = end
         parts.append(self._text[position:])
@@ -250,37 +251,31 @@ class Document:
     def _splices(self, section: Section, edit: Edit) -> list[tuple[int, int, str]]:
         splices = []
         missing = dict(edit.assign)
-        anchor: Option | None = None
+        first = next(iter(section.options.values()), None)
+        at, indent = section.header_end, first.indent if first else section.indent_below
         for name, option in section.options.items():
             if name in edit.drop:
-                splices += [(option.start, option.end, "")]
-            else:
-                anchor = option
-                if name not in missing:
-                    continue
-                value = missing.pop(name)
-                if value == option.value:
-                    continue
+                splices.append((option.start, option.end, ""))
+                splices += [(start, end, "") for start, end in option.continuations]
+                continue
+            at, indent = option.last_end, option.indent
+            value = missing.pop(name, option.value)
+            if value != option.value:
                 empty = option.value_start == option.value_end
                 splices.append((option.value_start, option.value_end, " " * empty + value))
-            splices += [(start, end, "") for start, end in option.continuations]
+                splices += [(start, end, "") for start, end in option.continuations]
+                at = option.end
         if missing:
-            splices.append(self._insertion(section, anchor, missing))
+            lines = [f"{indent}{name} = {value}" for name, value in missing.items()]
+            splices.append((at, at, self._as_lines(at, lines)))
         return splices
 
-    def _insertion(
-        self, section: Section, anchor: Option | None, options: Mapping[str, str]
-    ) -> tuple[int, int, str]:
-        if anchor is not None:
-            at, indent = anchor.last_end, anchor.indent
-        else:
-            first = next(iter(section.options.values()), None)
-            at, indent = section.header_end, first.indent if first else section.indent_below
-        lines = [f"{indent}{name} = {value}" for name, value in options.items()]
+    def _as_lines(self, at: int, lines: Iterable[str]) -> str:
+        """The text that puts ``lines`` at the end of a line, or of a file that ends without one."""
         ending = _line_ending(self._text, at) or _line_ending(self._text) or "\n"
         if self._text[at - 1] in "\r\n":
-            return at, at, "".join(line + ending for line in lines)
-        return at, at, "".join(ending + line for line in lines)
+            return "".join(line + ending for line in lines)
+        return "".join(ending + line for line in lines)
 
 
 def _append(text: str, header: str, edit: Edit) -> str:
