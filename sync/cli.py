@@ -154,69 +154,85 @@ def _problem(options: argparse.Namespace) -> str | None:
         if options.all or len(names) > 1:
             return "--profile goes with one stack"
         names = [options.profile]
-    for name in names:
-        if not _PROFILE.fullmatch(name) or ".." in name or name == _NOT_A_PROFILE:
-            return (
-                f"profile name {name!r}: allowed are letters, digits and _.@+=,- , not '..', not "
-                f"{_NOT_A_PROFILE} and no leading sign"
-            )
-    return None
+    return next(filter(None, map(_profile_problem, names)), None)
+
+
+def _profile_problem(name: str) -> str | None:
+    """What is wrong with ``name`` as a profile's name, if anything."""
+    if _PROFILE.fullmatch(name) and ".." not in name and name != _NOT_A_PROFILE:
+        return None
+    return (
+        f"profile name {name!r}: allowed are letters, digits and _.@+=,- , not '..', not "
+        f"{_NOT_A_PROFILE} and no leading sign"
+    )
 
 
 def _sync(options: argparse.Namespace) -> int:
     engine = Engine(options.directory, options.timeout, os.environ)
     try:
-        engine.check_directory()
-        stacks = _all_stacks(engine) if options.all else options.stacks
-        wait = engine.read_all(stacks)  # what follows is imported while the engine works
-        from sync import home, plan
-        from sync.private_file import FileError
-
-        with _progress(f"reading {', '.join(stacks)} ...", options):
-            results = {stack: wait(stack) for stack in stacks}
-        results |= _ask_passphrase(engine, results, options)
+        found = _read(engine, options)
     finally:
         engine.stop()
+    return _report(_write(found, options), options)
+
+
+def _read(engine: Engine, options: argparse.Namespace) -> dict[str, StackKeys | StackError]:
+    engine.check_directory()
+    stacks = _all_stacks(engine) if options.all else options.stacks
+    wait = engine.read_all(stacks)
+    import sync.home  # noqa: F401  while the engine works
+
+    with _progress(f"reading {', '.join(stacks)} ...", options):
+        found = {stack: wait(stack) for stack in stacks}
+    return found | _ask_passphrase(engine, found, options)
+
+
+def _write(
+    found: Mapping[str, StackKeys | StackError], options: argparse.Namespace
+) -> list[Outcome]:
+    from sync import home
+    from sync.plan import Unreadable, Wish
+    from sync.private_file import FileError
+
     places = home.Places.find(os.environ, options.pem_dir)
-    errors = {
-        stack: str(found) for stack, found in results.items() if isinstance(found, StackError)
-    }
     wishes = [
-        plan.Wish(keys, options.profile or keys.stack, places.private_key(keys.stack))
-        for keys in results.values()
+        Wish(keys, options.profile or keys.stack, places.private_key(keys.stack))
+        for keys in found.values()
         if isinstance(keys, StackKeys)
+    ]
+    errors = {short_name(stack): e for stack, e in found.items() if isinstance(e, Exception)}
+    outcomes = [
+        home.Outcome(stack, options.profile or stack, error=str(error))
+        for stack, error in errors.items()
     ]
     try:
         if options.dry_run or options.check:
-            written = home.preview(places, wishes, take_over=options.take_over)
+            outcomes += home.preview(places, wishes, take_over=options.take_over)
         elif wishes:
-            written = home.write(
+            outcomes += home.write(
                 places,
                 wishes,
                 take_over=options.take_over,
                 patience=options.timeout,
                 on_wait=lambda: _say("waiting for another sync to end"),
             )
-        else:
-            written = []
-    except (FileError, plan.Unreadable) as error:
-        written = [home.Outcome(w.keys.stack, w.profile, error=str(error)) for w in wishes]
-    done = {outcome.stack: outcome for outcome in written}
-    outcomes = [
-        done.get(short_name(stack))
-        or home.Outcome(
-            short_name(stack), options.profile or short_name(stack), error=errors[stack]
-        )
-        for stack in stacks
-    ]
-    return _report(outcomes, options)
+    except (FileError, Unreadable) as error:
+        outcomes += [home.Outcome(w.keys.stack, w.profile, error=str(error)) for w in wishes]
+    order = [short_name(stack) for stack in found]
+    return sorted(outcomes, key=lambda outcome: order.index(outcome.stack))
 
 
 def _all_stacks(engine: Engine) -> list[str]:
-    stacks = engine.stacks()
-    if "default" in stacks:
-        _say("default: left out; its profile is written only when it is asked for by name")
-        stacks.remove("default")
+    """Every stack of the project but those whose profile nobody means by "all"."""
+    stacks = []
+    for stack in engine.stacks():
+        name = short_name(stack)
+        if name == "default":
+            _say("default: left out; its profile is written only when it is asked for by name")
+        elif problem := _profile_problem(name):
+            _say(f"{stack}: left out: {problem}")
+        else:
+            stacks.append(stack)
     if not stacks:
         raise StackError("the project has no stacks; make one with 'pulumi stack init NAME'")
     return stacks

@@ -242,13 +242,15 @@ class _Run:
         warnings: list[str] = []
         modes = [(self._places.pem_directory, self._pem_directory_mode, OWNER_ONLY_DIRECTORY)]
         for target in self._targets:
-            if step := target.steps.get(stack):
+            step = target.steps.get(stack)
+            if step and target.error:
+                error = error or target.error
+            elif step:
                 path = str(target.file.path)
                 kept = str(target.kept) if target.kept else None
                 changes.append(Change(path, step.action, step.facts, kept))
                 warnings += step.warnings
                 modes.append((target.file.path, target.wide_mode, OWNER_ONLY))
-                error = error or target.error
         for directory_or_file, mode, allowed in modes if changes else []:
             if mode is not None and directory_or_file not in told:
                 told.add(directory_or_file)

@@ -34,6 +34,7 @@ class Sync:
             "HOME": str(self.home),
             "PATH": f"{root / 'bin'}:/usr/bin:/bin",
             "PYTHONPATH": str(ROOT),
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
         self._secrets: set[str] = set()
         for path in (self.home, self.project, root / "bin"):
@@ -271,8 +272,7 @@ def test_an_interruption_ends_the_engine_and_leaves_nothing(sync: Sync) -> None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
-    assert process.returncode == 130
-    assert said == "sync: interrupted\n"
+    assert (process.returncode, said) == (130, "sync: interrupted\n")
     assert not is_running(int((sync.project / "engine").read_text()))
     assert not sync.files()
 

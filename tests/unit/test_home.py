@@ -13,7 +13,7 @@ import pytest
 from sync import home
 from sync.home import Outcome, Places
 from sync.plan import Unreadable, Wish, private_key_file
-from sync.private_file import FileError
+from sync.private_file import FileError, PrivateFile
 from tests.stacks import access_key, key_pair, rotated, stack_keys
 
 if TYPE_CHECKING:
@@ -90,6 +90,13 @@ def test_a_second_run_changes_nothing_not_even_a_time(places: Places, tmp_path: 
     (outcome,) = sync(places)
     assert not outcome.has_changes
     assert tree(tmp_path) == before
+
+
+def test_each_file_is_written_once_however_many_stacks(places: Places, tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/credentials").write_bytes(b"[mine]\n")
+    sync(places, *(stack_keys(name) for name in ("a", "b", "c")))
+    assert (tmp_path / ".aws/credentials.aws-keys.bak").read_bytes() == b"[mine]\n"
 
 
 def test_a_preview_touches_nothing(places: Places, tmp_path: Path) -> None:
@@ -237,6 +244,22 @@ def test_a_file_boto3_cannot_read_stops_all_and_nothing_is_touched(
     with pytest.raises(Unreadable, match="config, line 2"):
         sync(places)
     assert files(tmp_path) == {".aws/config", ".local/state/aws-keys/lock"}
+
+
+def test_what_could_not_be_written_is_not_told_as_done(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = PrivateFile.commit
+
+    def fail_for_credentials(self: PrivateFile) -> None:
+        if self.path.name == "credentials":
+            raise FileError(self.path, "another program keeps changing it")
+        commit(self)
+
+    monkeypatch.setattr(PrivateFile, "commit", fail_for_credentials)
+    (outcome,) = sync(places)
+    assert outcome.error == f"{tmp_path}/.aws/credentials: another program keeps changing it"
+    assert [Path(change.path).name for change in outcome.changes] == ["production.pem", "config"]
 
 
 def test_one_file_for_credentials_and_config_is_refused(tmp_path: Path) -> None:
