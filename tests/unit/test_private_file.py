@@ -123,11 +123,42 @@ def test_files_kept_aside_never_overwrite_one_another(path: Path) -> None:
     assert [k and k.read_bytes() for k in kept] == [b"1\n", b"2\n", b"1\n"]
 
 
-def test_what_another_program_wrote_before_the_rename_is_kept(path: Path) -> None:
+def test_content_is_on_the_disk_before_its_name_and_the_name_after(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = record(monkeypatch)
+    write(path)
+    assert events[-3:] == ["flush a file", "replace credentials", "flush a directory"]
+
+
+def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What happens on the way to the disk from now on."""
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recording_fsync(descriptor: int) -> None:
+        is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        events.append(f"flush a {'directory' if is_directory else 'file'}")
+        fsync(descriptor)
+
+    def recording_replace(self: Path, target: Path) -> Path:
+        events.append(f"replace {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(Path, "replace", recording_replace)
+    return events
+
+
+def test_what_another_program_wrote_before_the_rename_is_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = record(monkeypatch)
     with PrivateFile(path) as file:
         file.stage(add_line, backup="bak")
         path.write_bytes(b"theirs, newer\n")
         file.commit()
+    assert events.count("replace credentials") == 1  # at no moment was theirs gone
     assert path.read_bytes() == b"theirs, newer\nours\n"
     assert path.with_name("bak").read_bytes() == b"theirs, newer\n"
 

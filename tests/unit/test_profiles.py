@@ -74,6 +74,16 @@ def write(text: str) -> str:
             id="a lone header without a newline",
         ),
         pytest.param(
+            "[prod]\naws_access_key_id =",
+            "[prod]\naws_access_key_id = ID\naws_secret_access_key = KEY",
+            id="an empty value at the end of the file is filled before options are added",
+        ),
+        pytest.param(
+            "[prod]\naws_access_key_id = a\n  b",
+            "[prod]\naws_access_key_id = ID\naws_secret_access_key = KEY\n",
+            id="a value that went on to the end of the file leaves no blank line",
+        ),
+        pytest.param(
             "[PROD]\n[prod ]\n",
             "[PROD]\n[prod ]\n\n[prod]\naws_access_key_id = ID\naws_secret_access_key = KEY\n",
             id="a section's name is exact",
