@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -206,7 +207,7 @@ def test_a_build_ended_by_a_signal_takes_go_with_it_and_leaves_nothing(machine: 
             assert building.poll() is None
             time.sleep(0.02)
         building.terminate()
-        assert building.wait() == 128 + 15
+        assert building.wait(timeout=30) == 128 + 15
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert [path.suffix for path in (machine.cache / "aws-keys").iterdir()] == [".lock"]
@@ -220,3 +221,13 @@ def test_progress_is_plain_lines_in_a_pipe(
     said = capsys.readouterr().err
     assert said.splitlines()[0].startswith("building the Pulumi engine")
     assert "\r" not in said
+
+
+def test_progress_is_seconds_on_a_terminal(
+    machine: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    machine.go(build="sleep 1.3")
+    build.ensure()
+    line = capsys.readouterr().err.partition("\n")[0]
+    assert re.fullmatch(r"(\rbuilding the Pulumi engine .* \.\.\. \d s){2,}", line)

@@ -1,0 +1,13 @@
+"""A whole cloud on one machine, for a try-out, a demonstration or a test.
+
+A sandbox is a directory with a home, a Pulumi home, a state backend and a copy of the project, and
+an AWS beside it that is played by an emulator. Nothing in it touches the user's own home, Pulumi
+or AWS, and all of it is gone afterwards. `python -m sandbox --help` says how to use it.
+
+    engine/       finds the Pulumi CLI, or builds it from pinned Go modules
+    emulator.py   AWS
+    plugins/      stand-ins for the Pulumi plugins that call AWS and make keys
+    project.py    the copy of the project
+    world.py      puts these together
+    demo.py       the tour
+"""

@@ -1,0 +1,177 @@
+"""The tour: four environments from nothing to keys in use, and back to nothing."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shlex
+import stat
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sandbox.world import World
+
+STACKS = ("production", "staging", "development", "test")
+PROTECTED = "production"
+
+_BOLD, _DIM, _GREEN, _PLAIN = "\033[1m", "\033[2m", "\033[32m", "\033[0m"
+
+
+def play(world: World) -> int:
+    """Play the tour in `world`, on stdout, and return 0.
+
+    Raises `SandboxError`, which names the command, when a step does not do what the tour says.
+    """
+    start = time.monotonic()
+    tour = _Tour(world)
+    for step in (_deploy, _sync, _look, _call, _sync_again, _destroy):
+        step(tour)
+    tour.heading(f"That was the tour, in {time.monotonic() - start:.0f} seconds.")
+    return 0
+
+
+def _deploy(tour: _Tour) -> None:
+    tour.heading("Deploy: for each environment a key pair, a user and an access key")
+    make, update = "pulumi stack init --no-select", "pulumi up --yes --skip-preview --stack"
+
+    def deploy(stack: str) -> str:
+        tour.quietly(f"{make} {stack}")
+        return _summary(tour.quietly(f"{update} {stack}"))
+
+    tour.show(f"{make} STACK && {update} STACK")
+    tour.each(deploy, STACKS)
+
+
+def _sync(tour: _Tour) -> None:
+    tour.heading("Sync: write the keys to the files that ssh, the AWS CLI and the SDKs read")
+    tour.command("python", "-m", "sync", "--all")
+
+
+def _look(tour: _Tour) -> None:
+    tour.heading("Look: what is in the home directory now")
+    for folder in (".pem", ".aws"):
+        for path in sorted((tour.world.home / folder).iterdir()):
+            mode = stat.filemode(path.lstat().st_mode)
+            tour.say(f"{mode}  ~/{path.relative_to(tour.world.home)}")
+    profiles = configparser.RawConfigParser()
+    profiles.read(tour.world.home / ".aws" / "credentials")
+    tour.say(f"profiles: {', '.join(profiles.sections())}")
+
+
+def _call(tour: _Tour) -> None:
+    tour.heading("Use: call AWS with a new profile. FullAccess is full access to oneself, no more")
+    session = f'import boto3; session = boto3.Session(profile_name="{PROTECTED}")'
+    me = 'print(session.client("iam").get_user()["User"]["Arn"])'
+    tour.command("python", "-c", f"{session}; {me}")
+    others = 'session.client("ec2").describe_instances()'
+    tour.refused("AccessDenied", "python", "-c", f"{session}; {others}")
+
+
+def _sync_again(tour: _Tour) -> None:
+    tour.heading("Sync again: there is nothing to do, and it says so to scripts")
+    tour.command("python", "-m", "sync", "--all", "--check")
+
+
+def _destroy(tour: _Tour) -> None:
+    tour.heading(f"Destroy: refused for {PROTECTED}, which is protected, until it is not any more")
+    unprotect = "pulumi config set protect false --stack"
+    update, destroy = (
+        "pulumi up --yes --skip-preview --stack",
+        "pulumi destroy --yes --skip-preview --stack",
+    )
+    tour.refused("cannot be deleted", *destroy.split(), PROTECTED)
+
+    def remove(stack: str) -> str:
+        if stack == PROTECTED:
+            tour.quietly(f"{unprotect} {stack}")
+            tour.quietly(f"{update} {stack}")
+        return _summary(tour.quietly(f"{destroy} {stack}"))
+
+    tour.show(f"{unprotect} {PROTECTED} && {update} {PROTECTED}")
+    tour.show(f"{destroy} STACK")
+    tour.each(remove, STACKS)
+    tour.heading("What is left in AWS, asked by its administrator")
+    pairs = 'len(boto3.client("ec2", "us-west-2").describe_key_pairs()["KeyPairs"])'
+    users = '[user["UserName"] for user in boto3.client("iam", "us-west-2").list_users()["Users"]]'
+    tour.command("python", "-c", f'import boto3; print({pairs}, "key pairs; users:", *{users})')
+
+
+def _summary(output: str) -> str:
+    """Return what Pulumi says of the resources at the end, such as `8 created`."""
+    _, _, end = output.rpartition("Resources:")
+    return ", ".join(re.findall(r"\d+ \w+", end.partition("Duration:")[0]))
+
+
+class _Tour:
+    """What a step does: it shows a command as one would type it, and runs it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._steps = 0
+
+    def heading(self, text: str) -> None:
+        self._steps += 1
+        self._print(text, _BOLD, before="\n" if self._steps > 1 else "")
+
+    def show(self, command: str) -> None:
+        self._print(f"  $ {command}", _GREEN)
+
+    def say(self, text: str) -> None:
+        for line in text.splitlines():
+            self._print(f"    {line}")
+
+    def each(self, work: Callable[[str], str], stacks: Iterable[str]) -> None:
+        """Do something for several stacks, two at a time, and say of each how it went."""
+
+        def timed(stack: str) -> None:
+            start = time.monotonic()
+            result = work(stack)
+            self._print(f"    {stack:<12} {result} in {time.monotonic() - start:.1f} s")
+
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(timed, stacks))
+
+    def quietly(self, command: str) -> str:
+        """Run a command without a word and return its output."""
+        return self._run(command.split()).stdout
+
+    def command(self, *command: str) -> None:
+        """Show a command and run it, output and all."""
+        self.show(shlex.join(command))
+        finished = self._run(command)
+        self.say(finished.stdout + finished.stderr)
+
+    def refused(self, reason: str, *command: str) -> None:
+        """Show a command and run it. It fails, and says why on a line with `reason` in it."""
+        self.show(shlex.join(command))
+        finished = self._run(command, succeeds=False)
+        lines = (finished.stdout + finished.stderr).splitlines()
+        told = [line.strip() for line in lines if reason in line]
+        if not told:
+            raise SandboxError(f"{shlex.join(command)} failed, but not with {reason}")
+        self.say(told[-1])
+
+    def _run(
+        self, command: Sequence[str], *, succeeds: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        finished = self.world.run(*command, check=False)
+        if (finished.returncode == 0) != succeeds:
+            outcome = "failed" if succeeds else "was not refused"
+            said = (finished.stderr or finished.stdout).strip().splitlines() or ["no output"]
+            raise SandboxError(f"{shlex.join(command)} {outcome}: {said[-1]}")
+        return finished
+
+    def _print(self, text: str, style: str = "", before: str = "") -> None:
+        if self._colour and style:
+            text = f"{style}{text}{_PLAIN}"
+        print(f"{before}{text}", flush=True)
