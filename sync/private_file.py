@@ -276,7 +276,7 @@ class PrivateFile:
             if self.data or was_empty:
                 return
             if time.monotonic() > deadline:
-                raise FileError(self.path, "another program emptied it; it was left as it is")
+                raise FileError(self.path, "another program emptied or removed it; it is left as it is")
             time.sleep(_POLL)
 
     def _open(self) -> None:

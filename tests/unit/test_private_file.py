@@ -244,7 +244,7 @@ def test_a_file_that_stays_empty_is_not_taken_for_the_truth(
     with PrivateFile(path) as file:
         file.stage(add_line, backup="bak")
         path.write_bytes(b"")
-        with pytest.raises(FileError, match="emptied it"):
+        with pytest.raises(FileError, match="emptied or removed it"):
             file.commit()
     assert path.read_bytes() == b""
     assert path.with_name("bak").read_bytes() == b"theirs\n"
