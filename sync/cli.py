@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import re
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
 from sync import __version__
-from sync.stack import Engine, PassphraseMissingError, StackError, StackKeys, short_name
+from sync.engine import Engine, PassphraseMissingError, StackError, short_name
 
+TYPE_CHECKING = False  # see sync.engine
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import NoReturn
 
     from sync.home import Change, Outcome
+    from sync.stack import StackKeys
 
 DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -98,7 +98,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--check", action="store_true", help="likewise; exit 3 if anything would"
     )
     add("--profile", metavar="NAME", help="the profile to write (default: the stack's name)")
-    add("--pem-dir", metavar="DIR", type=Path, help="where key files go (default: ~/.pem)")
+    add("--pem-dir", metavar="DIR", help="where key files go (default: ~/.pem)")
     add(
         "--take-over",
         action="store_true",
@@ -115,8 +115,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "-C",
         dest="directory",
         metavar="DIR",
-        type=Path,
-        default=Path(),
+        default=".",
         help="the project's directory",
     )
     add("--json", action="store_true", help="tell what was done as JSON on standard output")
@@ -130,7 +129,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _seconds(text: str) -> float:
     value = float(text)
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value < float("inf"):
         raise ValueError
     return value
 
@@ -178,13 +177,32 @@ def _sync(options: argparse.Namespace) -> int:
 
 def _read(engine: Engine, options: argparse.Namespace) -> dict[str, StackKeys | StackError]:
     engine.check_directory()
-    stacks = _all_stacks(engine) if options.all else options.stacks
-    wait = engine.read_all(stacks)
-    import sync.home  # noqa: F401  while the engine works
+    found = _read_stacks(engine, _all_stacks(engine) if options.all else options.stacks, options)
+    missing = [stack for stack, error in found.items() if isinstance(error, PassphraseMissingError)]
+    if missing and not options.json and sys.stdin.isatty() and sys.stderr.isatty():
+        import getpass
 
+        with contextlib.suppress(EOFError):
+            engine.use_passphrase(getpass.getpass("Passphrase of the stacks' secrets: "))
+            found |= _read_stacks(engine, missing, options)
+    return found
+
+
+def _read_stacks(
+    engine: Engine, stacks: Sequence[str], options: argparse.Namespace
+) -> dict[str, StackKeys | StackError]:
+    wait = engine.read_outputs(stacks)
+    import sync.home  # noqa: F401  while the engine works
+    from sync.stack import parse_outputs
+
+    found: dict[str, StackKeys | StackError] = {}
     with _progress(f"reading {', '.join(stacks)} ...", options):
-        found = {stack: wait(stack) for stack in stacks}
-    return found | _ask_passphrase(engine, found, options)
+        for stack in stacks:
+            try:
+                found[stack] = parse_outputs(stack, wait(stack))
+            except StackError as error:
+                found[stack] = error
+    return found
 
 
 def _write(
@@ -198,12 +216,12 @@ def _write(
     wishes = [
         Wish(keys, options.profile or keys.stack, places.private_key(keys.stack))
         for keys in found.values()
-        if isinstance(keys, StackKeys)
+        if not isinstance(keys, StackError)
     ]
-    errors = {short_name(stack): e for stack, e in found.items() if isinstance(e, Exception)}
     outcomes = [
-        home.Outcome(stack, options.profile or stack, error=str(error))
-        for stack, error in errors.items()
+        home.Outcome(short_name(stack), options.profile or short_name(stack), error=str(error))
+        for stack, error in found.items()
+        if isinstance(error, StackError)
     ]
     try:
         if options.dry_run or options.check:
@@ -236,26 +254,6 @@ def _all_stacks(engine: Engine) -> list[str]:
     if not stacks:
         raise StackError("the project has no stacks; make one with 'pulumi stack init NAME'")
     return stacks
-
-
-def _ask_passphrase(
-    engine: Engine, results: Mapping[str, StackKeys | StackError], options: argparse.Namespace
-) -> dict[str, StackKeys | StackError]:
-    """On a terminal, ask for a passphrase that is missing, and read those stacks again."""
-    missing = [
-        stack for stack, found in results.items() if isinstance(found, PassphraseMissingError)
-    ]
-    if not missing or options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return {}
-    import getpass
-
-    try:
-        engine.use_passphrase(getpass.getpass("Passphrase of the stacks' secrets: "))
-    except EOFError:
-        return {}
-    wait = engine.read_all(missing)
-    with _progress(f"reading {', '.join(missing)} ...", options):
-        return {stack: wait(stack) for stack in missing}
 
 
 def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> int:
@@ -306,7 +304,7 @@ def _describe(change: Change, *, only_look: bool) -> str:
 
 
 def _shorten(path: str) -> str:
-    home = os.path.expanduser("~")  # noqa: PTH111  a prefix to cut off, not a path
+    home = os.path.expanduser("~")
     return "~" + path[len(home) :] if path.startswith(home + "/") else path
 
 
@@ -333,7 +331,7 @@ def _where(error: BaseException) -> str:
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)
-    path = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    path = " > ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)
     return f"{type(error).__name__} at {path}"
 
 

@@ -53,7 +53,7 @@ class Places(NamedTuple):
     """Whether it is ``~/.pem``, whose mode is sync's business, and not one that was named."""
 
     @classmethod
-    def find(cls, environ: Mapping[str, str], pem_directory: Path | None) -> Places:
+    def find(cls, environ: Mapping[str, str], pem_directory: str | None) -> Places:
         """The places that ``environ`` names, and the usual ones otherwise.
 
         The rules are those of AWS ("Location of the shared config and credentials files", AWS

@@ -276,7 +276,9 @@ class PrivateFile:
             if self.data or was_empty:
                 return
             if time.monotonic() > deadline:
-                raise FileError(self.path, "another program emptied or removed it; it is left as it is")
+                raise FileError(
+                    self.path, "another program emptied or removed it; it is left as it is"
+                )
             time.sleep(_POLL)
 
     def _open(self) -> None:

@@ -1,25 +1,14 @@
-"""Asks the Pulumi engine for a stack's outputs and checks every one that sync uses."""
+"""What a stack gives to a home directory: its outputs, every one that sync uses checked."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import signal
-import subprocess
-import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from sync.engine import StackError, short_name
 from sync.secret import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-_QUALIFIED = 3  # organization/project/stack
-_SAID_BY_ENGINE = re.compile(r"^error: *(.+)", re.MULTILINE)
+from sync.ssh_key import parse_private_key, parse_public_key
 
 
 class Form(NamedTuple):
@@ -46,14 +35,6 @@ USED_OUTPUTS = {
 """The outputs that sync reads, by name."""
 
 
-class StackError(Exception):
-    """Why a stack cannot be synced, in one line for the user; no part of it is secret."""
-
-
-class PassphraseMissingError(StackError):
-    """The engine needs the passphrase of the stack's secrets, and none is in the environment."""
-
-
 class StackKeys(NamedTuple):
     """What a stack gives to the files of a home directory, each value checked."""
 
@@ -68,186 +49,16 @@ class StackKeys(NamedTuple):
     secret_access_key: Secret
 
 
-def short_name(stack: str) -> str:
-    """The last part of ``stack``, which names its files and its profile.
-
-    Raises `StackError` where it is no ``stack``, ``organization/stack`` or
-    ``organization/project/stack`` of the characters that Pulumi takes in a stack's name.
-    """
-    parts = stack.split("/")
-    if len(parts) > _QUALIFIED or any(not _NAME.fullmatch(part) or ".." in part for part in parts):
-        raise StackError(
-            f"stack name {stack!r}: allowed are letters, digits, '_', '-' and '.', not '..' and no "
-            "leading '-' or '.', as stack or organization/project/stack"
-        )
-    return parts[-1]
-
-
-class Engine:
-    """The ``pulumi`` command, run in ``directory``.
-
-    ``timeout`` is how long one run of it may take, in seconds. ``environ`` is the environment it
-    gets beside what makes it quicker here.
-    """
-
-    def __init__(self, directory: Path, timeout: float, environ: Mapping[str, str]) -> None:
-        self._directory = directory
-        self._timeout = timeout
-        self._environ = {"PULUMI_SKIP_UPDATE_CHECK": "true", **environ}
-        self._running: set[subprocess.Popen[str]] = set()
-        self._starting = threading.Lock()
-        self._stopped = False
-
-    def use_passphrase(self, passphrase: str) -> None:
-        """Give ``passphrase`` to the engine, in its environment, from now on."""
-        self._environ["PULUMI_CONFIG_PASSPHRASE"] = passphrase
-
-    def check_directory(self) -> None:
-        """Raise `StackError` where ``directory`` is in no Pulumi project."""
-        try:
-            start = self._directory.resolve(strict=True)
-        except OSError as error:
-            raise StackError(f"{self._directory}: {error.strerror}") from None
-        if not start.is_dir():
-            raise StackError(f"{self._directory} is not a directory")
-        for folder in (start, *start.parents):
-            if any((folder / name).is_file() for name in ("Pulumi.yaml", "Pulumi.yml")):
-                return
-        raise StackError(
-            f"no Pulumi.yaml in {start} or above it: go to the project's directory or name it "
-            "with -C DIR"
-        )
-
-    def stacks(self) -> list[str]:
-        """The names of the project's stacks, as the backend lists them.
-
-        Raises `StackError` where the engine fails.
-        """
-        listed = _parse_json(self._run("stack", "ls", "--json"), "pulumi stack ls")
-        return [str(stack["name"]) for stack in listed]
-
-    def read(self, stack: str) -> StackKeys:
-        """The keys of ``stack``. Raises `StackError` where there are none to be had."""
-        short_name(stack)
-        printed = self._run("stack", "output", "--json", "--show-secrets", f"--stack={stack}")
-        return check_outputs(stack, _parse_json(printed, f"pulumi stack output of {stack}"))
-
-    def read_all(self, stacks: Sequence[str]) -> Callable[[str], StackKeys | StackError]:
-        """Begin to read ``stacks`` in parallel; the result waits for one of them."""
-        results: dict[str, StackKeys | Exception] = {}
-        free = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
-
-        def work(stack: str) -> None:
-            with free:
-                try:
-                    results[stack] = self.read(stack)
-                except Exception as error:  # noqa: BLE001  it is raised again where it is waited for
-                    results[stack] = error
-
-        threads = {
-            stack: threading.Thread(target=work, args=(stack,), daemon=True) for stack in stacks
-        }
-        for thread in threads.values():
-            thread.start()
-
-        def wait(stack: str) -> StackKeys | StackError:
-            threads[stack].join()
-            result = results[stack]
-            if isinstance(result, Exception) and not isinstance(result, StackError):
-                raise result
-            return result
-
-        return wait
-
-    def stop(self) -> None:
-        """End every engine process that is still running, and let no other begin."""
-        with self._starting:
-            self._stopped = True
-            for process in list(self._running):
-                _kill(process)
-
-    def _run(self, *arguments: str) -> str:
-        process = self._start(arguments)
-        try:
-            printed, said = process.communicate(timeout=self._timeout)
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            raise StackError(
-                f"pulumi gave no answer within {self._timeout:g} s (--timeout)"
-            ) from None
-        finally:
-            self._running.discard(process)
-        if process.returncode:
-            raise self._explain(said, process.returncode, arguments)
-        return printed
-
-    def _start(self, arguments: Sequence[str]) -> subprocess.Popen[str]:
-        with self._starting:
-            if self._stopped:
-                raise StackError("interrupted")
-            try:
-                process = subprocess.Popen(  # noqa: S603  fixed words and a checked stack name
-                    ["pulumi", *arguments, "--non-interactive", "--color=never"],  # noqa: S607  the user's own
-                    cwd=self._directory,
-                    env=self._environ,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    encoding="utf-8",
-                    errors="replace",
-                    process_group=0,  # so that what it starts can be ended with it
-                )
-            except FileNotFoundError:
-                raise StackError(
-                    "pulumi is not on PATH: get the Pulumi CLI, https://www.pulumi.com/docs/install"
-                ) from None
-            except OSError as error:
-                raise StackError(f"pulumi cannot be run: {error.strerror}") from None
-            self._running.add(process)
-            return process
-
-    def _explain(self, said: str, status: int, arguments: Sequence[str]) -> StackError:
-        """What a failed run means. Its standard output is not looked at: it may hold secrets."""
-        found = _SAID_BY_ENGINE.search(said)
-        reason = found.group(1) if found else f"pulumi ended with status {status} and no reason"
-        if reason.startswith("no stack named") and "output" in arguments:
-            try:
-                known = ", ".join(sorted(self.stacks())) or "none"
-            except StackError:
-                return StackError(f"{reason} (and the stacks there are cannot be listed)")
-            return StackError(f"no such stack; there are: {known}")
-        if "passphrase must be set" in reason:
-            return PassphraseMissingError(
-                "the stack's secrets need a passphrase: set PULUMI_CONFIG_PASSPHRASE or "
-                "PULUMI_CONFIG_PASSPHRASE_FILE"
-            )
-        if "incorrect passphrase" in reason:
-            return StackError(
-                "the passphrase is wrong: check PULUMI_CONFIG_PASSPHRASE or "
-                "PULUMI_CONFIG_PASSPHRASE_FILE"
-            )
-        return StackError(reason)
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _parse_json(printed: str, what: str) -> Any:  # noqa: ANN401  JSON
-    try:
-        return json.loads(printed)
-    except ValueError:  # not chained: the error holds the text it could not parse
-        raise StackError(f"{what} did not print JSON") from None
-
-
-def check_outputs(stack: str, outputs: Any) -> StackKeys:  # noqa: ANN401  JSON of the engine
-    """``StackKeys`` from what ``pulumi stack output --json --show-secrets`` printed.
+def parse_outputs(stack: str, printed: str) -> StackKeys:
+    """``StackKeys`` from what ``pulumi stack output --json --show-secrets`` printed for ``stack``.
 
     Raises `StackError`, naming the output, for one that is missing, null, masked, or not of the
     form it has to have. Values are not quoted: most are secret.
     """
+    try:
+        outputs = json.loads(printed)
+    except ValueError:  # not chained: the error holds the text it could not parse
+        raise StackError("pulumi did not print JSON") from None
     if not outputs:
         raise StackError(f"has no outputs: deploy it with 'pulumi up -s {stack}'")
     if not isinstance(outputs, dict):
@@ -272,8 +83,6 @@ def check_outputs(stack: str, outputs: Any) -> StackKeys:  # noqa: ANN401  JSON 
 
 
 def _check_key_pair(keys: StackKeys) -> None:
-    from sync.ssh_key import parse_private_key, parse_public_key
-
     public = parse_public_key(keys.public_key)
     private = parse_private_key(keys.private_key.reveal().encode())
     if public is None:

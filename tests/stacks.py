@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import secrets
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from sync.stack import StackKeys, check_outputs
+from sync.stack import StackKeys, parse_outputs
 
 ACCOUNT = "123456789012"
 
@@ -61,7 +62,7 @@ def stack_keys(
     stack: str = "production", algorithm: str = "ED25519", **changed: object
 ) -> StackKeys:
     """The same, as sync knows it."""
-    return check_outputs(stack, outputs(stack, algorithm, **changed))
+    return parse_outputs(stack, json.dumps(outputs(stack, algorithm, **changed)))
 
 
 def rotated(stack: str = "production") -> StackKeys:

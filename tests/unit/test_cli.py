@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sync import cli
-from sync.stack import Engine
+from sync.engine import Engine
 from tests.stacks import outputs
 
 ROOT = Path(__file__).parents[2]

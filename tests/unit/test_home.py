@@ -203,7 +203,7 @@ def test_a_directory_that_was_named_keeps_its_mode(tmp_path: Path) -> None:
     shared.chmod(0o755)
     environ = {"AWS_SHARED_CREDENTIALS_FILE": f"{tmp_path}/c", "AWS_CONFIG_FILE": f"{tmp_path}/f"}
     environ["XDG_STATE_HOME"] = str(tmp_path / "state")
-    sync(Places.find(environ, shared))
+    sync(Places.find(environ, str(shared)))
     assert stat.S_IMODE(shared.stat().st_mode) == 0o755
     assert files(tmp_path) == {
         "shared/production.pem",
@@ -219,7 +219,7 @@ def test_paths_are_expanded_as_aws_does(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("PLACE", "/place")
     monkeypatch.chdir(tmp_path)
     environ = {"AWS_SHARED_CREDENTIALS_FILE": "~/c", "AWS_CONFIG_FILE": "$PLACE/f"}
-    places = Places.find(environ | {"XDG_STATE_HOME": "relative"}, Path("keys"))
+    places = Places.find(environ | {"XDG_STATE_HOME": "relative"}, "keys")
     assert places.files == (Path("/home/somebody/c"), Path("/place/f"))
     assert places.state_directory == Path("/home/somebody/.local/state/aws-keys")
     assert places.private_key("a") == tmp_path / "keys" / "a.pem"
@@ -266,7 +266,7 @@ def test_one_file_for_credentials_and_config_is_refused(tmp_path: Path) -> None:
     both = {"AWS_SHARED_CREDENTIALS_FILE": f"{tmp_path}/a", "AWS_CONFIG_FILE": f"{tmp_path}/b"}
     (tmp_path / "a").symlink_to("b")
     with pytest.raises(FileError, match="is the credentials file too"):
-        sync(Places.find(both | {"XDG_STATE_HOME": str(tmp_path)}, tmp_path))
+        sync(Places.find(both | {"XDG_STATE_HOME": str(tmp_path)}, str(tmp_path)))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', '{"version": 2, "receipts": []}'])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
 
+from sync.engine import StackError, short_name
 from sync.secret import Secret
-from sync.stack import USED_OUTPUTS, StackError, check_outputs, short_name
+from sync.stack import USED_OUTPUTS, parse_outputs
 from tests.stacks import key_pair, outputs, stack_keys
 
 
@@ -22,7 +24,7 @@ def test_good_outputs_become_keys(algorithm: str) -> None:
 @pytest.mark.parametrize("value", [None, "", "[secret]", "two\nlines", 7, ["x"], "\x00"])
 def test_an_output_that_is_no_value_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(StackError, match=f"output {name} ") as raised:
-        check_outputs("production", outputs("production") | {name: value})
+        parse_outputs("production", json.dumps(outputs("production") | {name: value}))
     assert "\n" not in str(raised.value)
 
 
@@ -31,12 +33,12 @@ def test_a_missing_output_is_named(name: str) -> None:
     given = outputs("production")
     del given[name]
     with pytest.raises(StackError, match=f"output {name} is missing.*pulumi up -s production"):
-        check_outputs("production", given)
+        parse_outputs("production", json.dumps(given))
 
 
 def test_a_stack_without_outputs_was_never_deployed() -> None:
     with pytest.raises(StackError, match="deploy it with 'pulumi up -s production'"):
-        check_outputs("production", {})
+        parse_outputs("production", "{}")
 
 
 @pytest.mark.parametrize(
