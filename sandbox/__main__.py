@@ -42,13 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(build.ensure())
             return 0
         with sandbox(options.keep) as world:
+            status = 0
             if options.action == "demo":
-                status = demo.play(world)
+                demo.play(world)
             elif options.action == "shell":
                 status = shell.open_in(world)
             else:
                 status = foreground.run(world, options.command)
-    except SandboxError as error:
+    except (SandboxError, OSError) as error:  # OSError: a full disk, a file that cannot be read
         sys.stderr.write(f"sandbox: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 STACKS = ("production", "staging", "development", "test")
 PROTECTED = "production"
+UPDATE = "pulumi up --yes --skip-preview --stack"
 
-_BOLD, _DIM, _GREEN, _PLAIN = "\033[1m", "\033[2m", "\033[32m", "\033[0m"
+_BOLD, _GREEN, _PLAIN = "\033[1m", "\033[32m", "\033[0m"
 
 
-def play(world: World) -> int:
-    """Play the tour in `world`, on stdout, and return 0.
+def play(world: World) -> None:
+    """Play the tour in `world`, on stdout.
 
     Raises `SandboxError`, which names the command, when a step does not do what the tour says.
     """
@@ -36,18 +37,17 @@ def play(world: World) -> int:
     for step in (_deploy, _sync, _look, _call, _sync_again, _destroy):
         step(tour)
     tour.heading(f"That was the tour, in {time.monotonic() - start:.0f} seconds.")
-    return 0
 
 
 def _deploy(tour: _Tour) -> None:
     tour.heading("Deploy: for each environment a key pair, a user and an access key")
-    make, update = "pulumi stack init --no-select", "pulumi up --yes --skip-preview --stack"
+    make = "pulumi stack init --no-select"
 
     def deploy(stack: str) -> str:
         tour.quietly(f"{make} {stack}")
-        return _summary(tour.quietly(f"{update} {stack}"))
+        return _summary(tour.quietly(f"{UPDATE} {stack}"))
 
-    tour.show(f"{make} STACK && {update} STACK")
+    tour.show(f"{make} STACK && {UPDATE} STACK")
     tour.each(deploy, STACKS)
 
 
@@ -84,19 +84,16 @@ def _sync_again(tour: _Tour) -> None:
 def _destroy(tour: _Tour) -> None:
     tour.heading(f"Destroy: refused for {PROTECTED}, which is protected, until it is not any more")
     unprotect = "pulumi config set protect false --stack"
-    update, destroy = (
-        "pulumi up --yes --skip-preview --stack",
-        "pulumi destroy --yes --skip-preview --stack",
-    )
+    destroy = "pulumi destroy --yes --skip-preview --stack"
     tour.refused("cannot be deleted", *destroy.split(), PROTECTED)
 
     def remove(stack: str) -> str:
         if stack == PROTECTED:
             tour.quietly(f"{unprotect} {stack}")
-            tour.quietly(f"{update} {stack}")
+            tour.quietly(f"{UPDATE} {stack}")
         return _summary(tour.quietly(f"{destroy} {stack}"))
 
-    tour.show(f"{unprotect} {PROTECTED} && {update} {PROTECTED}")
+    tour.show(f"{unprotect} {PROTECTED} && {UPDATE} {PROTECTED}")
     tour.show(f"{destroy} STACK")
     tour.each(remove, STACKS)
     tour.heading("What is left in AWS, asked by its administrator")
@@ -167,8 +164,9 @@ class _Tour:
         finished = self.world.run(*command, check=False)
         if (finished.returncode == 0) != succeeds:
             outcome = "failed" if succeeds else "was not refused"
-            said = (finished.stderr or finished.stdout).strip().splitlines() or ["no output"]
-            raise SandboxError(f"{shlex.join(command)} {outcome}: {said[-1]}")
+            said = (finished.stdout + finished.stderr).strip().splitlines() or ["no output"]
+            reason = next((line for line in said if "error: " in line), said[-1])
+            raise SandboxError(f"{shlex.join(command)} {outcome}: {reason.strip()}")
         return finished
 
     def _print(self, text: str, style: str = "", before: str = "") -> None:

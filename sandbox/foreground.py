@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from sandbox.world import World
@@ -18,42 +18,52 @@ if TYPE_CHECKING:
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(world: World, command: Sequence[str], extra: Mapping[str, str] | None = None) -> int:
+def run(world: World, command: Sequence[str]) -> int:
     """Run `command` on the user's terminal, and return its status as a shell would.
 
     That is 128 and the signal's number when a signal ended it, 127 when there is no such command
     and 126 when it cannot be run. A signal that asks this process to end is the command's, so that
     it can clean up; then the sandbox does.
     """
-    with _forwarding_signals() as children:
+    with _held_signals() as signals:
         try:
-            child = subprocess.Popen(
-                command, cwd=world.project, env={**world.environment, **(extra or {})}
-            )
+            child = subprocess.Popen(command, cwd=world.project, env=world.environment)
         except OSError as error:
             sys.stderr.write(f"sandbox: {command[0]}: {error.strerror}\n")
             return 127 if isinstance(error, FileNotFoundError) else 126
-        children.append(child)
+        signals.send_to(child)
         status = child.wait()
     return 128 - status if status < 0 else status
 
 
-@contextmanager
-def _forwarding_signals() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Send signals on to the children put into the list while the block runs."""
-    children: list[subprocess.Popen[bytes]] = []
+class _Signals:
+    """Signals for a child that may not have started yet."""
 
-    def forward(number: int, _: FrameType | None) -> None:
+    def __init__(self) -> None:
+        self._early: list[int] = []
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def take(self, number: int, _: FrameType | None) -> None:
         # A Ctrl-C went to all that run on the terminal. Sent on, it would be a second one, at which
         # Pulumi stops without cleaning up.
-        if number == signal.SIGINT and _on_terminal():
-            return
-        for child in children:
+        if self._child is None:
+            self._early.append(number)
+        elif not (number == signal.SIGINT and _on_terminal()):
+            self._child.send_signal(number)
+
+    def send_to(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        for number in self._early:
             child.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+
+@contextmanager
+def _held_signals() -> Iterator[_Signals]:
+    """Hold the signals that would end this process while the block runs, for its child."""
+    signals = _Signals()
+    before = {number: signal.signal(number, signals.take) for number in _FORWARDED}
     try:
-        yield children
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

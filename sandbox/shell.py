@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox import foreground
@@ -32,4 +33,5 @@ def open_in(world: World) -> int:
     (world.home / ".bashrc").write_text(f"PS1='{_PROMPT}\\w\\$ '\n")
     (world.home / ".zshrc").write_text(f"PROMPT='{_PROMPT}%~%# '\n")
     sys.stderr.write(_GREETING)
-    return foreground.run(world, [shell], {"PS1": f"{_PROMPT}$ "})
+    environment = {**world.environment, "PS1": f"{_PROMPT}$ "}
+    return foreground.run(replace(world, environment=environment), [shell])

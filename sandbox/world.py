@@ -52,17 +52,17 @@ class World:
         return replace(self, environment={**self.environment, "HOME": str(home)})
 
     def run(
-        self, *command: str, check: bool = True, **options: str
+        self, *command: str, check: bool = True, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the project's copy and return its output.
 
-        `options` are additions to the environment. Raises `CalledProcessError` when the command
+        `environment` is added to the world's. Raises `CalledProcessError` when the command
         fails, unless `check` is false.
         """
         return subprocess.run(
             command,
             cwd=self.project,
-            env={**self.environment, **options},
+            env={**self.environment, **environment},
             capture_output=True,
             text=True,
             check=check,

@@ -90,7 +90,7 @@ def _build(target: Path) -> None:
     place = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{target.name}.", suffix=".tmp"))
     try:
         name = f"the Pulumi engine {pinned.engine_version()}"
-        _build_package(f"building {name}, once", pinned.CLI, _CLI_PACKAGE, place)
+        _build_package(f"building {name} (once, some minutes)", pinned.CLI, _CLI_PACKAGE, place)
         _build_package(
             f"building {name}: its host for Python",
             pinned.LANGUAGE_HOST,

@@ -20,17 +20,15 @@ from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]  # l
 from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc
 from pulumi.runtime.proto import provider_pb2 as proto
 
-from sandbox.plugins.resource import (
+from sandbox.plugins.decisions import (
     DEFAULTS,
     Difference,
-    Failure,
-    PluginError,
-    Resource,
     check,
     difference,
     inputs_of,
     planned,
 )
+from sandbox.plugins.resource import Failure, PluginError, Resource
 from sandbox.plugins.wire import Properties, decode, encode
 
 if TYPE_CHECKING:

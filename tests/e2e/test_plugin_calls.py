@@ -12,7 +12,8 @@ from sandbox.plugins.aws.key_pair import KeyPair
 from sandbox.plugins.aws.session import Session
 from sandbox.plugins.aws.user import User
 from sandbox.plugins.aws.user_policy import UserPolicy
-from sandbox.plugins.resource import DEFAULTS, PluginError, Resource, check
+from sandbox.plugins.decisions import DEFAULTS, check
+from sandbox.plugins.resource import PluginError, Resource
 from sandbox.plugins.tls.private_key import PrivateKey
 from tests.e2e.caller import Caller
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from sandbox.plugins.resource import check
+from sandbox.plugins.decisions import check
 from sandbox.plugins.tls.private_key import PrivateKey
 
 if TYPE_CHECKING:
