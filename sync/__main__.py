@@ -2,7 +2,16 @@
 
 import sys
 
-from sync.cli import main
+
+def main() -> int:
+    """Run the command line, and answer an interruption while it is still being imported."""
+    try:
+        from sync.cli import main
+
+        return main(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
+
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """The command line: the only module that prints or exits.
 
-Exit status: 0 done; 1 something failed, named on standard error, and nothing was half-written;
+Exit status: 0 done; 1 something failed, named on standard error, and no file was half-written;
 2 the command line is wrong; 3 ``--check`` found a difference; 130 interrupted. What a person reads
 goes to standard error, ``--json`` to standard output, a secret to neither.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 130
 
 _PROFILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=,-]{0,127}")
+_LONGEST_WAIT = 86_400  # seconds
 _NOT_A_PROFILE = "DEFAULT"  # its options would hold for every profile, configparser says
 
 _DESCRIPTION = """\
@@ -56,19 +57,22 @@ in credentials.aws-keys.bak and config.aws-keys.bak."""
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and give its exit status; no exception leaves it but SystemExit."""
     _forbid_core_dumps()
-    # So that a termination cleans up as an interruption does.
+    _replace_closed_streams()
+    # So that they clean up as an interruption does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    options = _parse(arguments)
     try:
-        return _sync(_parse(arguments))
+        return _report(_write(_ask_engine(options), options), options)
     except StackError as error:
         _say(f"sync: {error}")
+        if options.json:
+            _print_json(options, [], str(error))
         return FAILED
     except KeyboardInterrupt:
+        _ignore_interruptions()
         _say("sync: interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # nobody reads on: nothing to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return FAILED
     except Exception as error:  # noqa: BLE001  a traceback would not help, its text might tell secrets
         _say(f"sync: internal error, please report it: {_where(error)}")
         return FAILED
@@ -109,7 +113,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="S",
         type=_seconds,
         default=60.0,
-        help="how long pulumi may take to answer, in seconds (default: 60)",
+        help="how long pulumi, or another sync, may take, in seconds (default: 60)",
     )
     add(
         "-C",
@@ -121,6 +125,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--json", action="store_true", help="tell what was done as JSON on standard output")
     add("--version", action="version", version=f"aws-keys {__version__}")
     options = parser.parse_args(arguments)
+    options.stacks = list(dict.fromkeys(options.stacks))
     problem = _problem(options)
     if problem:
         parser.error(problem)
@@ -128,32 +133,36 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-_seconds.__name__ = "a positive number of seconds"  # argparse: invalid <name> value: 'x'
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= _LONGEST_WAIT:
+            return float(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no positive number of seconds up to {_LONGEST_WAIT}"
+    )
 
 
 def _problem(options: argparse.Namespace) -> str | None:
     """What is wrong with the command line, if anything."""
-    options.stacks = list(dict.fromkeys(options.stacks))
     if bool(options.stacks) == options.all:
         return "name the stacks or give --all" + (", not both" if options.all else "")
     try:
         names = [short_name(stack) for stack in options.stacks]
     except StackError as error:
         return str(error)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        return f"two of the stacks would write the files of {twice}"
+    if problem := _twins(options.stacks):
+        return problem
     if options.profile is not None:
         if options.all or len(names) > 1:
             return "--profile goes with one stack"
         names = [options.profile]
     return next(filter(None, map(_profile_problem, names)), None)
+
+
+def _twins(stacks: Sequence[str]) -> str | None:
+    """The complaint that two different stacks would write the same files, if they would."""
+    names = [short_name(stack) for stack in stacks]
+    twin = next((name for name in names if names.count(name) > 1), None)
+    return twin and f"two of the stacks would write the files of {twin}: name one of them"
 
 
 def _profile_problem(name: str) -> str | None:
@@ -166,13 +175,15 @@ def _profile_problem(name: str) -> str | None:
     )
 
 
-def _sync(options: argparse.Namespace) -> int:
+def _ask_engine(options: argparse.Namespace) -> dict[str, StackKeys | StackError]:
     engine = Engine(options.directory, options.timeout, os.environ)
     try:
-        found = _read(engine, options)
+        return _read(engine, options)
+    except KeyboardInterrupt:
+        _ignore_interruptions()
+        raise
     finally:
         engine.stop()
-    return _report(_write(found, options), options)
 
 
 def _read(engine: Engine, options: argparse.Namespace) -> dict[str, StackKeys | StackError]:
@@ -212,7 +223,10 @@ def _write(
     from sync.plan import Unreadable, Wish
     from sync.private_file import FileError
 
-    places = home.Places.find(os.environ, options.pem_dir)
+    try:
+        places = home.Places.find(options.pem_dir)
+    except FileError as error:
+        raise StackError(str(error)) from None
     wishes = [
         Wish(keys, options.profile or keys.stack, places.private_key(keys.stack))
         for keys in found.values()
@@ -252,7 +266,9 @@ def _all_stacks(engine: Engine) -> list[str]:
         else:
             stacks.append(stack)
     if not stacks:
-        raise StackError("the project has no stacks; make one with 'pulumi stack init NAME'")
+        raise StackError("there is no stack to sync; 'pulumi stack init NAME' makes one")
+    if problem := _twins(stacks):
+        raise StackError(problem)
     return stacks
 
 
@@ -260,13 +276,7 @@ def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> int:
     failed = [outcome.stack for outcome in outcomes if outcome.error]
     only_look = options.dry_run or options.check
     if options.json:
-        import json
-
-        stacks = [
-            {**outcome._asdict(), "changes": [change._asdict() for change in outcome.changes]}
-            for outcome in outcomes
-        ]
-        print(json.dumps({"dry_run": only_look, "stacks": stacks}, indent=2), flush=True)
+        _print_json(options, outcomes)
     else:
         for outcome in outcomes:
             for change in outcome.changes:
@@ -285,11 +295,29 @@ def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> int:
     return DONE
 
 
+def _print_json(
+    options: argparse.Namespace, outcomes: Sequence[Outcome], error: str | None = None
+) -> None:
+    import json
+
+    stacks = [
+        {**outcome._asdict(), "changes": [change._asdict() for change in outcome.changes]}
+        for outcome in outcomes
+    ]
+    document = {"dry_run": options.dry_run or options.check, "stacks": stacks, "error": error}
+    try:
+        print(json.dumps(document, indent=2), flush=True)
+    except OSError as failure:
+        _say(f"sync: standard output: {failure.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # lest Python try again at the end
+        sys.exit(FAILED)
+
+
 def _describe(change: Change, *, only_look: bool) -> str:
     """One line on a file: what was done, where, and what is there now."""
     action = change.action
     if only_look and action != "unchanged":
-        action = {"created": "would create", "updated": "would update"}.get(action, "would narrow")
+        action = f"would be {action}"
     facts = change.facts
     if "fingerprint" in facts:
         detail = f"{facts['algorithm']} {facts['fingerprint']}"
@@ -299,7 +327,7 @@ def _describe(change: Change, *, only_look: bool) -> str:
         detail = f"[{facts['section']}] region {facts['region']}"
     else:
         detail = f"mode {facts['was']} -> {facts['mode']}"
-    kept = f", the one before is kept as {_shorten(change.kept)}" if change.kept else ""
+    kept = f"; the key before it is kept as {_shorten(change.kept)}" if change.kept else ""
     return f"{action} {_shorten(change.path)}: {detail}{kept}"
 
 
@@ -322,8 +350,12 @@ def _progress(text: str, options: argparse.Namespace) -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        print(line, file=sys.stderr, flush=True)
+    """Print ``line`` to standard error; whatever it quotes, it stays one line of plain text."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _where(error: BaseException) -> str:
@@ -341,3 +373,14 @@ def _forbid_core_dumps() -> None:
 
     _soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def _replace_closed_streams() -> None:
+    """Give a standard stream that was closed (``2>&-``) somewhere to go."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  for as long as we live
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115  likewise
+
+
+def _ignore_interruptions() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

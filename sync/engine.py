@@ -165,14 +165,17 @@ class Engine:
                     "pulumi is not on PATH: get the Pulumi CLI, https://www.pulumi.com/docs/install"
                 ) from None
             except OSError as error:
-                raise StackError(f"pulumi cannot be run: {error.strerror}") from None
+                raise StackError(
+                    f"pulumi cannot be run in {self._directory}: {error.strerror}"
+                ) from None
             self._running.add(process)
             return process
 
     def _explain(self, said: str, status: int, arguments: Sequence[str]) -> StackError:
         """What a failed run means. Its standard output is not looked at: it may hold secrets."""
         found = _SAID_BY_ENGINE.search(said)
-        reason = found.group(1) if found else f"pulumi ended with status {status} and no reason"
+        lines = said.strip().splitlines() or ["no reason given"]
+        reason = found.group(1) if found else f"pulumi ended with status {status}: {lines[-1]}"
         if reason.startswith("no stack named") and "output" in arguments:
             try:
                 known = ", ".join(sorted(self.stacks())) or "none"

@@ -1,9 +1,9 @@
 """Carries a plan out on the files of a home directory.
 
 Everything is read and decided, and every new content is on the disk, before the first file is
-replaced: what can fail fails while nothing is changed. Receipts are written first, so that a
-process that dies half-way never finds its own work to be a stranger's; the credentials file comes
-last, when all that goes with the keys is there.
+replaced: nearly all that can fail fails while nothing is changed. Receipts are written first, so
+that a process that dies half-way never finds its own work to be a stranger's; then key file, config
+file and credentials file, and none of a stack's behind one that failed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from sync.plan import (
     private_key_file,
 )
 from sync.private_file import (
-    OWNER_ONLY,
-    OWNER_ONLY_DIRECTORY,
     FileError,
     PrivateFile,
     lock,
@@ -53,20 +51,21 @@ class Places(NamedTuple):
     """Whether it is ``~/.pem``, whose mode is sync's business, and not one that was named."""
 
     @classmethod
-    def find(cls, environ: Mapping[str, str], pem_directory: str | None) -> Places:
-        """The places that ``environ`` names, and the usual ones otherwise.
+    def find(cls, pem_directory: str | None) -> Places:
+        """The places that the environment names, and the usual ones otherwise.
 
         The rules are those of AWS ("Location of the shared config and credentials files", AWS
         SDKs and Tools Reference Guide) and of the XDG Base Directory Specification. A variable in
-        the path of a file and a leading ``~`` are expanded, as botocore does.
+        the path of a file and a leading ``~`` are expanded, as botocore does. Raises `FileError`
+        where that leads nowhere.
         """
-        state = environ.get("XDG_STATE_HOME", "")
+        state = os.environ.get("XDG_STATE_HOME", "")
         return cls(
             Files(
-                _absolute(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"),
-                _absolute(environ.get("AWS_CONFIG_FILE") or "~/.aws/config"),
+                _absolute(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"),
+                _absolute(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config"),
             ),
-            _absolute("~/.pem") if pem_directory is None else Path.cwd() / pem_directory,
+            _absolute(pem_directory or "~/.pem"),
             _absolute(state if state.startswith("/") else "~/.local/state") / "aws-keys",
             pem_directory_is_ours=pem_directory is None,
         )
@@ -77,7 +76,13 @@ class Places(NamedTuple):
 
 
 def _absolute(path: str) -> Path:
-    return Path.cwd() / Path(os.path.expandvars(path)).expanduser()
+    expanded = Path(os.path.expanduser(os.path.expandvars(path)))  # noqa: PTH111  pathlib's raises
+    if expanded.parts[:1] and expanded.parts[0].startswith("~"):
+        raise FileError(Path(path), "there is no such home directory")
+    try:
+        return expanded if expanded.is_absolute() else Path.cwd() / expanded
+    except OSError:
+        raise FileError(Path(path), "the current directory is gone") from None
 
 
 class Change(NamedTuple):
@@ -119,26 +124,21 @@ class _Target:
         self.file = file
         self.steps = steps
         self.edit = edit
-        self.changes = any(step.action != UNCHANGED for step in steps.values())
-        self.wide_mode = file.wide_mode if is_secret or self.changes else None
+        self.has_changes = any(step.action != UNCHANGED for step in steps.values())
+        self.wide_mode = file.wide_mode if is_secret or self.has_changes else None
         self.kept: Path | None = None
-        self.error: str | None = None
+        self.done: set[str] = set()
+        """The stacks that the file is done for."""
 
-    def stage(self, receipts: Receipts) -> None:
+    def stage(self) -> None:
         make_directory(self.file.path.parent)
-        name = self.file.path.name
-        if not receipts.mention(str(self.file.path)):
-            self.file.keep_first(f"{name}.before-aws-keys")
-        self.file.stage(self.edit, backup=f"{name}.aws-keys.bak")
+        self.file.stage(self.edit, keep_last=f"{self.file.path.name}.aws-keys.bak")
 
     def commit(self) -> None:
-        try:
-            if self.changes:
-                self.file.commit()
-            elif self.wide_mode is not None:
-                self.file.narrow()
-        except (FileError, Refused, Unreadable) as error:
-            self.error = str(error)
+        if self.has_changes:
+            self.file.commit()
+        elif self.wide_mode is not None:
+            self.file.narrow()
 
 
 class _PrivateKey(_Target):
@@ -153,12 +153,13 @@ class _PrivateKey(_Target):
             return private_key_file(wish.keys)
 
         super().__init__(file, {wish.keys.stack: step}, edit)
-        self._stack = wish.keys.stack
+        if found and self.has_changes:
+            self.kept = file.path.with_name(aside_name(found, wish.keys.stack))
 
-    def stage(self, receipts: Receipts) -> None:  # noqa: ARG002  all key files are kept alike
+    def stage(self) -> None:
         make_directory(self.file.path.parent)
-        if self.file.data:
-            self.kept = self.file.keep_aside(aside_name(self.file.data, self._stack))
+        if self.kept:
+            self.kept = self.file.keep_aside(self.kept.name)
         self.file.stage(self.edit)
 
 
@@ -179,7 +180,6 @@ class _Run:
         self._places = places
         self._wishes = wishes
         self._errors: dict[str, str] = {}
-        self._pem_directory_mode: int | None = None
         self._receipts_file = open_file(places.state_directory / "receipts.json")
         try:
             self._receipts = Receipts.load(self._receipts_file.data)
@@ -200,63 +200,103 @@ class _Run:
             take_over=take_over,
         )
         self._errors |= plan.refusals
-        profile_steps = {stack: step.profile for stack, step in plan.steps.items()}
-        region_steps = {stack: step.region for stack, step in plan.steps.items()}
-        self._targets: list[_Target] = [
-            *(
-                _PrivateKey(keys[stack], plan.steps[stack].private_key, wish)
-                for wish in plan.granted
-                for stack in [wish.keys.stack]
-            ),
-            _Target(config, region_steps, plan.edit_config, is_secret=False),
-            _Target(credentials, profile_steps, plan.edit_credentials),
+        self._keys = []
+        for wish in plan.granted:
+            stack = wish.keys.stack
+            self._keys.append(_PrivateKey(keys[stack], plan.steps[stack].private_key, wish))
+        regions = {stack: step.region for stack, step in plan.steps.items()}
+        accesses = {stack: step.profile for stack, step in plan.steps.items()}
+        self._shared = [
+            _Target(config, regions, plan.edit_config, is_secret=False),
+            _Target(credentials, accesses, plan.edit_credentials),
         ]
+        self._pem_directory_mode: int | None = None
+        if places.pem_directory_is_ours and plan.granted:
+            self._pem_directory_mode = wide_mode(places.pem_directory)
 
-    def narrow_pem_directory(self, *, dry_run: bool) -> None:
-        if self._places.pem_directory_is_ours and self._plan.granted:
-            path = self._places.pem_directory
-            self._pem_directory_mode = wide_mode(path) if dry_run else narrow_directory(path)
+    @property
+    def _targets(self) -> list[_Target]:
+        return [*self._keys, *self._shared]
+
+    def pretend(self) -> None:
+        """Let `outcomes` tell what `carry_out` would do."""
+        for target in self._targets:
+            target.done = {w.keys.stack for w in self._plan.granted} & target.steps.keys()
 
     def carry_out(self) -> None:
         for file in (self._receipts_file, *(target.file for target in self._targets)):
             file.clear_leftovers()
-        for target in self._targets:
-            if target.changes:
-                target.stage(self._receipts)
+        self._stage()
+        self._write_receipts()
+        if self._pem_directory_mode is not None:
+            narrow_directory(self._places.pem_directory)
+        for key in self._keys:
+            key.done = self._attempt(key, key.commit)
+        for target in self._shared:
+            if target.has_changes and len(self._plan.granted) < self._staged_for:
+                target.stage()  # anew, without the stacks that failed
+            target.done = self._attempt(target, target.commit)
+
+    def _stage(self) -> None:
+        for key in self._keys:
+            if key.has_changes:
+                self._attempt(key, key.stage)
+        changing = [target for target in self._shared if target.has_changes]
+        for target in changing:
+            target.stage()
+        for target in changing:
+            path = target.file.path
+            if str(path) not in self._receipts.changed:
+                target.file.keep_first(f"{path.name}.before-aws-keys")
+        self._staged_for = len(self._plan.granted)
+
+    def _attempt(self, target: _Target, act: Callable[[], None]) -> set[str]:
+        """``act`` on ``target``, and give the stacks that it is done for.
+
+        What it fails with fails the stacks concerned, and only them.
+        """
+        granted = self._plan.granted
+        concerned = {wish.keys.stack for wish in granted} & target.steps.keys()
+        if concerned:
+            try:
+                act()
+            except (FileError, Refused, Unreadable) as error:
+                self._errors |= dict.fromkeys(concerned, str(error))
+                granted[:] = [wish for wish in granted if wish.keys.stack not in concerned]
+                return set()
+        return concerned
+
+    def _write_receipts(self) -> None:
         receipts = self._plan.receipts
         if receipts != self._receipts:
             self._receipts_file.stage(lambda _: receipts.dump())
             self._receipts_file.commit()
-        self.narrow_pem_directory(dry_run=False)
-        for target in self._targets:
-            target.commit()
 
     def outcomes(self) -> list[Outcome]:
-        told: set[Path] = set()  # a mode that concerns several stacks is told once
+        told: set[object] = set()  # what concerns several stacks is told once
         return [self._outcome(wish, told) for wish in self._wishes]
 
-    def _outcome(self, wish: Wish, told: set[Path]) -> Outcome:
+    def _outcome(self, wish: Wish, told: set[object]) -> Outcome:
         stack = wish.keys.stack
-        error = self._errors.get(stack)
         changes = []
         warnings: list[str] = []
-        modes = [(self._places.pem_directory, self._pem_directory_mode, OWNER_ONLY_DIRECTORY)]
+        modes = [(self._places.pem_directory, self._pem_directory_mode)]
         for target in self._targets:
-            step = target.steps.get(stack)
-            if step and target.error:
-                error = error or target.error
-            elif step:
-                path = str(target.file.path)
-                kept = str(target.kept) if target.kept else None
-                changes.append(Change(path, step.action, step.facts, kept))
-                warnings += step.warnings
-                modes.append((target.file.path, target.wide_mode, OWNER_ONLY))
-        for directory_or_file, mode, allowed in modes if changes else []:
-            if mode is not None and directory_or_file not in told:
-                told.add(directory_or_file)
-                facts = {"was": f"{mode:04o}", "mode": f"{mode & allowed:04o}"}
-                changes.append(Change(str(directory_or_file), NARROWED, facts))
-        return Outcome(stack, wish.profile, tuple(changes), tuple(dict.fromkeys(warnings)), error)
+            if stack not in target.done:
+                continue
+            step = target.steps[stack]
+            kept = str(target.kept) if target.kept else None
+            changes.append(Change(str(target.file.path), step.action, step.facts, kept))
+            warnings += step.warnings
+            modes.append((target.file.path, target.wide_mode))
+        for path, mode in modes if changes else []:
+            if mode is not None and path not in told:
+                told.add(path)
+                facts = {"was": f"{mode:04o}", "mode": f"{mode & ~0o077:04o}"}
+                changes.append(Change(str(path), NARROWED, facts))
+        fresh = [warning for warning in dict.fromkeys(warnings) if warning not in told]
+        told.update(fresh)
+        return Outcome(stack, wish.profile, tuple(changes), tuple(fresh), self._errors.get(stack))
 
 
 def preview(places: Places, wishes: Sequence[Wish], *, take_over: bool) -> list[Outcome]:
@@ -271,7 +311,7 @@ def preview(places: Places, wishes: Sequence[Wish], *, take_over: bool) -> list[
             lambda path: stack.enter_context(PrivateFile(path)),
             take_over=take_over,
         )
-        run.narrow_pem_directory(dry_run=True)
+        run.pretend()
         return run.outcomes()
 
 

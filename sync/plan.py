@@ -15,16 +15,17 @@ from sync.receipts import Place, Receipt, Receipts, hash_access_key_id
 from sync.ssh_key import PublicKey, parse_private_key, parse_public_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sync.stack import StackKeys
 
 KEY_ID, SECRET_KEY = "aws_access_key_id", "aws_secret_access_key"
 _TOKENS = ("aws_session_token", "aws_security_token")  # botocore, SharedCredentialProvider.TOKENS
-_STRONGER_THAN_KEYS = ("role_arn", "web_identity_token_file", "sso_")
-"""Options, by how they begin, for which botocore looks before it looks for keys
-(botocore.credentials.create_credential_resolver)."""
+_BEFORE_KEYS = ("role_arn", "sso_account_id", "sso_role_name", "web_identity_token_file")
+_BEHIND_KEYS = ("credential_process", "login_session")
+"""Options for which botocore looks before it looks for keys in the credentials file, and
+behind them (botocore.credentials.create_credential_resolver)."""
 
 CREATED, UPDATED, UNCHANGED = "created", "updated", "unchanged"
 
@@ -105,12 +106,13 @@ class Plan:
         self.steps: dict[str, Steps] = {}
         self.refusals: dict[str, str] = {}
         self.granted: list[Wish] = []
+        """The wishes that are carried out; one that fails on the way is taken out."""
         for wish in wishes:
             stack = wish.keys.stack
             try:
                 self.steps[stack] = Steps(
                     self._private_key(contents.private_keys[wish.private_key_path], wish),
-                    self._profile(self._credentials, wish),
+                    self._profile(self._credentials, self._config, wish),
                     self._region(self._config, self._credentials, wish),
                 )
                 self.granted.append(wish)
@@ -120,8 +122,11 @@ class Plan:
     @property
     def receipts(self) -> Receipts:
         """The receipts as they are to be once the plan is carried out."""
-        steps = (step for steps in self.steps.values() for step in steps)
-        return self._receipts.with_receipts({s.place: s.receipt for s in steps if s.receipt})
+        steps = [step for wish in self.granted for step in self.steps[wish.keys.stack]]
+        return Receipts(
+            self._receipts.by_place | {step.place: step.receipt for step in steps if step.receipt},
+            self._receipts.changed | {s.place.path for s in steps if s.action != UNCHANGED},
+        )
 
     def edit_credentials(self, data: bytes | None) -> bytes:
         """``data`` with the keys of every granted wish. Raises `Refused`, `Unreadable`."""
@@ -131,7 +136,7 @@ class Plan:
             document = self._parse_credentials(data)
         edits = {}
         for wish in self.granted:
-            if self._profile(document, wish).action != UNCHANGED:
+            if self._profile(document, self._config, wish).action != UNCHANGED:
                 tokens = _tokens(document.sections.get(wish.profile))
                 edits[wish.profile] = profiles.Edit(_key_options(wish.keys), tokens)
         return document.edit(edits)
@@ -157,7 +162,8 @@ class Plan:
             return profiles.Document(data or b"", kind, self._names)
         except profiles.Malformed as error:
             raise Unreadable(
-                f"{path}, {error}: boto3 and the AWS CLI cannot read this file; mend it first"
+                f"{path}, {error}; boto3 and the AWS CLI do not read it as one would expect, so "
+                "mend it first"
             ) from None
 
     def _private_key(self, data: bytes | None, wish: Wish) -> Step:
@@ -195,70 +201,90 @@ class Plan:
             f"{aside_name(data, keys.stack)} and writes this stack's key"
         )
 
-    def _profile(self, document: profiles.Document, wish: Wish) -> Step:
+    def _profile(
+        self, credentials: profiles.Document, config: profiles.Document, wish: Wish
+    ) -> Step:
         keys = wish.keys
         key_id = keys.access_key_id.reveal()
         place = Place("profile", str(self._files.credentials), wish.profile)
         facts = {"section": wish.profile, "access_key": mask(key_id)}
-        section = document.sections.get(wish.profile)
+        section = credentials.sections.get(wish.profile)
         tokens = _tokens(section)
+        warnings = [f"stale {name} is removed: it belongs to other keys" for name in tokens]
+        warnings += [
+            f"[DEFAULT] in {self._files.credentials} has {name}, which breaks the profile"
+            for name in _TOKENS
+            if credentials.defaults.get(name) is not None
+        ]
+        warnings += [f"{self._files.credentials} {odd}" for odd in credentials.oddities]
 
         def step(action: str, before: str | None) -> Step:
             receipt = self._receipt(place, keys, hash_access_key_id(key_id), before, tokens)
-            warnings = [f"removed {name}: it belonged to other keys" for name in tokens]
-            warnings += [
-                f"[DEFAULT] in {self._files.credentials} has {name}, which breaks the profile"
-                for name in _TOKENS
-                if name in document.defaults
-            ]
-            warnings += [f"{self._files.credentials} {odd}" for odd in document.oddities]
             return Step(action, facts, place, receipt, tuple(warnings))
 
-        if section is None:
-            return step(CREATED, "nothing")
-        if all(section.get(name) == value for name, value in _key_options(keys).items()):
-            return step(UPDATED if tokens else UNCHANGED, None)
-        there = section.get(KEY_ID)
-        if there is None and section.get(SECRET_KEY) is None:
-            return step(UPDATED, "section")
-        if there == key_id or (there and self._wrote(place, keys, hash_access_key_id(there))):
-            return step(UPDATED, None)
-        if self._take_over:
-            return step(UPDATED, "other keys")
-        known = self._receipts[place]
-        if known and not known.is_for(keys.stack, keys.account_id):
+        if section is not None:
+            if all(section.get(name) == value for name, value in _key_options(keys).items()):
+                return step(UPDATED if tokens else UNCHANGED, None)
+            there = section.get(KEY_ID)
+            if there == key_id or (there and self._wrote(place, keys, hash_access_key_id(there))):
+                return step(UPDATED, None)
+        in_config = config.sections.get(wish.profile)
+        if in_config is not None and in_config.get(KEY_ID) == key_id:
+            in_config = None
+        if _has_keys(section) or _has_keys(in_config):
+            if not self._take_over:
+                raise self._refusal(place, section, in_config, wish)
+            if _has_keys(in_config):
+                warnings.append(f"the keys in {self._files.config} are not used any more")
+            return step(UPDATED if section else CREATED, "other keys")
+        return step(UPDATED, "section") if section else step(CREATED, "nothing")
+
+    def _refusal(
+        self,
+        place: Place,
+        section: profiles.Section | None,
+        in_config: profiles.Section | None,
+        wish: Wish,
+    ) -> Refused:
+        known = self._receipts.get(place)
+        there = (section and section.get(KEY_ID)) or (in_config and in_config.get(KEY_ID))
+        if known and not known.is_for(wish.keys.stack, wish.keys.account_id):
             whose = f"the keys of stack {known.stack} of account {known.account_id}"
         elif there:
             whose = f"another access key, {mask(there)}"
         else:
             whose = f"an {SECRET_KEY} without its {KEY_ID}"
-        raise Refused(
-            f"profile {wish.profile} in {self._files.credentials} holds {whose}; --take-over "
-            "replaces it, --profile NAME writes another profile"
+        path = self._files.credentials if _has_keys(section) else self._files.config
+        return Refused(
+            f"profile {wish.profile} in {path} holds {whose}; --take-over replaces it, "
+            "--profile NAME writes another profile"
         )
 
     def _region(
-        self, document: profiles.Document, credentials: profiles.Document, wish: Wish
+        self, config: profiles.Document, credentials: profiles.Document, wish: Wish
     ) -> Step:
         """Options in the credentials file are looked at since botocore prefers them."""
         region = wish.keys.region
         place = Place("region", str(self._files.config), wish.profile)
-        section = document.sections.get(wish.profile)
-        beside = credentials.sections.get(wish.profile)
+        section = config.sections.get(wish.profile)
         there = section.get("region") if section else None
-        in_force = (beside.get("region") if beside else None) or there
-        options = {name for found in (section, beside) if found for name in found.options}
-        warnings = [
-            f"profile {wish.profile} has {name}, which wins over its keys"
-            for name in sorted(options | document.defaults | credentials.defaults)
-            if name.startswith(_STRONGER_THAN_KEYS)
-        ]
-        warnings += [f"{self._files.config} {odd}" for odd in document.oddities]
+        preferred = [credentials.sections.get(wish.profile), credentials.defaults]
+        elsewhere = next(
+            (
+                found
+                for found in (options.get("region") for options in preferred if options)
+                if found
+            ),
+            None,
+        )
+        in_force = elsewhere or there
+        warnings = self._stronger_options([section, config.defaults, *preferred], wish)
+        warnings += [f"{self._files.config} {odd}" for odd in config.oddities]
         action, before = UNCHANGED, None
-        if in_force is None:
+        if not in_force:
             action, before = (UPDATED, "section") if section else (CREATED, "nothing")
         elif in_force != region:
-            if in_force is there and self._wrote(place, wish.keys, in_force):
+            if not elsewhere and self._wrote(place, wish.keys, in_force):
                 action = UPDATED
             else:
                 warnings.append(
@@ -272,9 +298,23 @@ class Plan:
         facts = {"section": profiles.CONFIG.header(wish.profile), "region": region}
         return Step(action, facts, place, receipt, tuple(warnings))
 
+    def _stronger_options(
+        self, sections: Iterable[profiles.Section | None], wish: Wish
+    ) -> list[str]:
+        options = {name for section in sections if section for name in section.options}
+        before = [name for name in _BEFORE_KEYS if name in options]
+        behind = [name for name in _BEHIND_KEYS if name in options]
+        return [
+            *(
+                f"profile {wish.profile} has {n}, which wins over its keys or breaks it"
+                for n in before
+            ),
+            *(f"profile {wish.profile} has {n}, which is not used beside keys" for n in behind),
+        ]
+
     def _wrote(self, place: Place, keys: StackKeys, what: str) -> bool:
         """Whether ``what`` is there because sync wrote it for this very stack."""
-        receipt = self._receipts[place]
+        receipt = self._receipts.get(place)
         return (
             receipt is not None
             and receipt.is_for(keys.stack, keys.account_id)
@@ -290,7 +330,7 @@ class Plan:
         dropped: tuple[str, ...] = (),
     ) -> Receipt:
         """A receipt for ``what``; ``before`` is None where the place was ours already."""
-        earlier = self._receipts[place]
+        earlier = self._receipts.get(place)
         if earlier is None or not earlier.is_for(keys.stack, keys.account_id):
             return Receipt(keys.stack, keys.account_id, (what,), before or "the same", dropped)
         return Receipt(
@@ -338,3 +378,8 @@ def _key_options(keys: StackKeys) -> dict[str, str]:
 def _tokens(section: profiles.Section | None) -> tuple[str, ...]:
     """The session tokens in ``section``: left there, they make AWS refuse the keys beside them."""
     return tuple(name for name in _TOKENS if section and section.get(name) is not None)
+
+
+def _has_keys(section: profiles.Section | None) -> bool:
+    """Whether any part of an access key is in ``section``; an empty value is none."""
+    return section is not None and bool(section.get(KEY_ID) or section.get(SECRET_KEY))

@@ -27,18 +27,20 @@ import signal
 import stat
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 OWNER_ONLY = 0o600
-OWNER_ONLY_DIRECTORY = 0o700
+_OWNER_ONLY_DIRECTORY = 0o700
+_OTHERS = 0o077
 _ATTEMPTS = 50
 _POLL = 0.01  # seconds
 _PATIENCE = 3.0  # seconds that another program may take over its write
 _LEFT_ALONE = 0.2  # seconds without a change, where the kernel cannot say who is writing
 _F_SETSIG = 10  # Linux, fcntl.h; the fcntl module does not name it
+_NO_LEASES = {errno.ENOSYS, errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 
@@ -56,7 +58,10 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FileError(path, error.strerror or type(error).__name__) from None
+        reason = error.strerror or type(error).__name__
+        if error.errno == errno.EBUSY:
+            reason += "; if it is mounted by itself, mount its directory instead"
+        raise FileError(path, reason) from None
 
 
 @contextlib.contextmanager
@@ -69,6 +74,7 @@ def lock(path: Path, patience: float, on_wait: Callable[[], None]) -> Iterator[N
     make_directory(path.parent)
     with _naming(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, OWNER_ONLY)
+        _give_to_owner_of(path.parent, descriptor)
     try:
         deadline = time.monotonic() + patience
         waited = False
@@ -95,7 +101,7 @@ def make_directory(path: Path) -> None:
         if path.parent != path:
             make_directory(path.parent)
         try:
-            path.mkdir(mode=OWNER_ONLY_DIRECTORY)
+            path.mkdir(mode=_OWNER_ONLY_DIRECTORY)
         except FileExistsError:
             if not path.is_dir():
                 raise FileError(path, "is not a directory; one belongs there") from None
@@ -108,20 +114,36 @@ def wide_mode(directory: Path) -> int | None:
     """The permission bits of ``directory``, where they let others in. Raises `FileError`."""
     with _naming(directory), contextlib.suppress(FileNotFoundError):
         mode = stat.S_IMODE(directory.stat().st_mode)
-        return mode if mode & ~OWNER_ONLY_DIRECTORY else None
+        return mode if mode & _OTHERS else None
     return None
 
 
-def narrow_directory(directory: Path) -> int | None:
-    """Take everybody else's rights to ``directory`` away. Raises `FileError`.
-
-    Returns the permission bits it had, if they had to be changed.
-    """
+def narrow_directory(directory: Path) -> None:
+    """Take everybody else's rights to ``directory`` away. Raises `FileError`."""
     mode = wide_mode(directory)
     if mode is not None:
         with _naming(directory):
-            directory.chmod(mode & OWNER_ONLY_DIRECTORY)
-    return mode
+            directory.chmod(mode & ~_OTHERS)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals that would end this process wait: what comes in between has to be finished."""
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Staged(NamedTuple):
+    """A temporary file, and the name that it is to get."""
+
+    temporary: Path
+    target: Path
+    content: bytes
 
 
 class PrivateFile:
@@ -136,9 +158,12 @@ class PrivateFile:
         self.path = path
         self._real = path
         self._descriptor: int | None = None
-        self._staged: tuple[Path, bytes] | None = None
-        self._edit: Callable[[bytes | None], bytes]
-        self._backup: str | None = None
+        self._edit: Callable[[bytes | None], bytes] = lambda data: data or b""
+        self._first: Path | None = None
+        self._last: Path | None = None
+        self._staged: _Staged | None = None
+        self._copies: list[_Staged] = []
+        self._stray: bytes | None = None  # what another program wrote and is in no file now
         self.data: bytes | None = None
         self.mode: int | None = None
         with _naming(path):
@@ -155,7 +180,7 @@ class PrivateFile:
     @property
     def wide_mode(self) -> int | None:
         """The mode, where it lets anybody but the owner at the file."""
-        return self.mode if self.mode is not None and self.mode & ~OWNER_ONLY else None
+        return self.mode if self.mode is not None and self.mode & _OTHERS else None
 
     def narrow(self) -> None:
         """Take everybody else's rights away. Raises `FileError`."""
@@ -171,11 +196,6 @@ class PrivateFile:
                     if entry.name.startswith(self._temporary_prefix) and entry.suffix == ".tmp":
                         entry.unlink()
 
-    def keep_first(self, name: str) -> None:
-        """Copy the content to ``name`` beside the file, unless there is such a copy already."""
-        if self.data is not None:
-            self._copy(self.path.with_name(name), self.data, overwrite=False)
-
     def keep_aside(self, name: str) -> Path | None:
         """Copy the content to ``name`` beside the file, or to a numbered name if that is taken.
 
@@ -186,29 +206,41 @@ class PrivateFile:
         wanted = self.path.with_name(name)
         for number in range(1, 1000):
             target = wanted if number == 1 else wanted.with_stem(f"{wanted.stem}-{number}")
-            if self._copy(target, self.data, overwrite=False):
+            if self._copy_to(target):
                 return target
             with PrivateFile(target) as kept:
                 if kept.data == self.data:
                     return target
         raise FileError(wanted, "this name and 999 like it are taken")
 
-    def stage(self, edit: Callable[[bytes | None], bytes], backup: str | None = None) -> None:
+    def stage(self, edit: Callable[[bytes | None], bytes], keep_last: str | None = None) -> None:
         """Put what ``edit`` makes of the content on the disk beside the file, for `commit`.
 
-        The content goes to ``backup`` beside the file, over an older copy. Raises `FileError`.
+        With it goes a copy of the content for the name ``keep_last``, over an older copy there.
+        Raises `FileError`.
         """
         self._edit = edit
-        self._backup = backup
+        self._last = self.path.with_name(keep_last) if keep_last else None
         self._stage(self.data)
+
+    def keep_first(self, name: str) -> None:
+        """Copy the content to ``name`` beside the file, unless there is such a copy already.
+
+        If another program changes the file before `commit`, the copy will follow. Raises
+        `FileError`.
+        """
+        target = self.path.with_name(name)
+        if self.data is not None and self._copy_to(target):
+            self._first = target
 
     def _stage(self, base: bytes | None) -> None:
         self._unstage()
         content = self._edit(base)
-        if self._backup and base is not None:
-            self._copy(self.path.with_name(self._backup), base, overwrite=True)
         with _naming(self.path):
-            self._staged = self._write_temporary(self._real, content, self.mode), content
+            if base is not None:
+                for target in filter(None, (self._first, self._last)):
+                    self._copies.append(self._write_temporary(target, base))
+            self._staged = self._write_temporary(self._real, content)
 
     def commit(self) -> None:
         """Let the staged content take the file's place.
@@ -217,42 +249,66 @@ class PrivateFile:
         instead. Raises `FileError`, also if that goes on and on; the file then is as another
         program left it, or as this one wrote it. What the edit raises passes through.
         """
+        with _undisturbed():
+            try:
+                self._replace()
+            except BaseException:
+                self._put_back_stray()
+                raise
+
+    def _replace(self) -> None:
         expected = base = self.data
         for _ in range(_ATTEMPTS):
             self._look()
             if self.data != expected:
                 expected = base = self.data
+                self._stray = None  # whoever wrote that overwrote it
                 self._unstage()
             if self._staged is None:
                 self._stage(base)
                 continue  # that took time: look again
+            staged = self._staged
             old, self._descriptor = self._descriptor, None
             try:
-                written = self._rename(*self._staged)
-                if written is None:
+                if not self._rename(staged):
                     continue
-                stray = self._written_in_between(old, expected)
+                self._stray = self._written_in_between(old, expected)
             finally:
                 if old is not None:
                     os.close(old)
-            if stray is None:
+            if self._stray is None:
                 return
-            expected, base = written, stray
+            expected, base = staged.content, self._stray
         raise FileError(self.path, "another program keeps changing it")
 
-    def _rename(self, temporary: Path, content: bytes) -> bytes | None:
-        """Put the staged file in place; its content, or None if a file appeared there meanwhile."""
+    def _rename(self, staged: _Staged) -> bool:
+        """Put the staged file in place; False if another program's appeared there meanwhile."""
         with _naming(self.path):
+            self._place_copies()
             if self.data is None:
                 try:
-                    _place_new(temporary, self._real)
+                    _place_new(staged.temporary, self._real)
                 except FileExistsError:
-                    return None
+                    return False
             else:
-                temporary.replace(self._real)
+                staged.temporary.replace(self._real)
             self._staged = None
-            _flush_directory(self._real.parent)
-        return content
+            for directory in {self.path.parent, self._real.parent}:
+                _flush_directory(directory)
+        return True
+
+    def _place_copies(self) -> None:
+        while self._copies:
+            self._copies[0].temporary.replace(self._copies[0].target)
+            del self._copies[0]
+
+    def _put_back_stray(self) -> None:
+        """Let what another program wrote win where it cannot be edited: it must not be lost."""
+        if self._stray is not None:
+            self._unstage()
+            with _naming(self.path):
+                self._write_temporary(self._real, self._stray).temporary.replace(self._real)
+                _flush_directory(self._real.parent)
 
     def _written_in_between(self, descriptor: int | None, expected: bytes | None) -> bytes | None:
         """What was written into the old file after the last look at it, if anything was."""
@@ -268,7 +324,10 @@ class PrivateFile:
         return found if found and found != expected else None
 
     def _look(self) -> None:
-        """Read the file as it is now, waiting for one that is suddenly empty or gone."""
+        """Read the file as it is now, waiting for one that is suddenly empty or gone.
+
+        If it stays so, the copies of what it held are all that is left of it: they are kept.
+        """
         was_empty = not self.data
         deadline = time.monotonic() + _PATIENCE
         while True:
@@ -276,9 +335,10 @@ class PrivateFile:
             if self.data or was_empty:
                 return
             if time.monotonic() > deadline:
-                raise FileError(
-                    self.path, "another program emptied or removed it; it is left as it is"
-                )
+                kept = f"; what it held is in {self._last}" if self._copies else ""
+                with _naming(self.path):
+                    self._place_copies()
+                raise FileError(self.path, f"another program emptied or removed it{kept}")
             time.sleep(_POLL)
 
     def _open(self) -> None:
@@ -311,22 +371,20 @@ class PrivateFile:
         return f".{self._real.name}.aws-keys-"
 
     def _unstage(self) -> None:
-        if self._staged is not None:
+        for staged in (*self._copies, *filter(None, [self._staged])):
             with contextlib.suppress(OSError):
-                self._staged[0].unlink()
-            self._staged = None
+                staged.temporary.unlink()
+        self._copies = []
+        self._staged = None
 
-    def _copy(self, target: Path, content: bytes, *, overwrite: bool) -> bool:
-        """Write ``content`` to ``target``; False if that is taken and may not be overwritten."""
+    def _copy_to(self, target: Path) -> bool:
+        """Write the content to ``target``, a new file; False if there is one already."""
         with _naming(target):
-            if not overwrite and os.path.lexists(target):
+            if self.data is None or os.path.lexists(target):
                 return False
-            temporary = self._write_temporary(target, content, self.mode)
+            temporary = self._write_temporary(target, self.data).temporary
             try:
-                if overwrite:
-                    temporary.replace(target)
-                else:
-                    _place_new(temporary, target)
+                _place_new(temporary, target)
             except BaseException:
                 with contextlib.suppress(OSError):
                     temporary.unlink()
@@ -334,23 +392,25 @@ class PrivateFile:
             _flush_directory(target.parent)
         return True
 
-    def _write_temporary(self, target: Path, content: bytes, mode: int | None) -> Path:
+    def _write_temporary(self, target: Path, content: bytes) -> _Staged:
         """A new file beside ``target`` with ``content``, on the disk when this returns."""
         temporary = target.with_name(f"{self._temporary_prefix}{os.urandom(4).hex()}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = os.open(temporary, flags, OWNER_ONLY)
+        with _naming(target.parent):
+            descriptor = os.open(temporary, flags, OWNER_ONLY)
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123  pathlib opens no descriptor
                 file.write(content)
                 file.flush()
-                os.fchmod(descriptor, OWNER_ONLY if mode is None else mode & OWNER_ONLY)
-                _give_to_owner_of(self._real if mode is not None else target.parent, descriptor)
+                if self.mode is not None:
+                    os.fchmod(descriptor, self.mode & OWNER_ONLY)
+                _give_to_owner_of(target.parent if self.mode is None else self._real, descriptor)
                 os.fsync(descriptor)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        return temporary
+        return _Staged(temporary, target, content)
 
 
 def _give_to_owner_of(model: Path, new: Path | int) -> None:
@@ -384,32 +444,45 @@ def _flush_directory(path: Path) -> None:
 
 
 def _read_settled(descriptor: int) -> bytes:
-    """The file's content at a moment when no other program is in the middle of writing it."""
+    """The file's content at a moment when no other program is in the middle of writing it.
+
+    Raises OSError, as for a file that cannot be read, if there is no such moment for a while.
+    """
     deadline = time.monotonic() + _PATIENCE
+    has_leases = True
     while time.monotonic() < deadline:
         try:
+            if not has_leases:
+                return _read_left_alone(descriptor)
             with _lease(descriptor):
                 return _read(descriptor)
         except BlockingIOError:  # somebody has it open for writing
             time.sleep(_POLL)
-        except OSError:  # no leases here: not Linux, a network file system, another's file
-            break
-    while True:
-        before = os.fstat(descriptor)
-        quiet = time.time() - before.st_mtime
-        if 0 <= quiet < _LEFT_ALONE:
-            time.sleep(_LEFT_ALONE - quiet)
-        content = _read(descriptor)
-        after = os.fstat(descriptor)
-        if (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size):
-            return content
+        except OSError as error:
+            if error.errno not in _NO_LEASES:
+                raise
+            has_leases = False
+    raise TimeoutError(errno.ETIMEDOUT, "another program keeps writing it")
+
+
+def _read_left_alone(descriptor: int) -> bytes:
+    """The content, once nobody changed it for a moment. Raises BlockingIOError if somebody did."""
+    before = os.fstat(descriptor)
+    quiet = time.time() - before.st_mtime
+    if 0 <= quiet < _LEFT_ALONE:
+        time.sleep(_LEFT_ALONE - quiet)
+    content = _read(descriptor)
+    after = os.fstat(descriptor)
+    if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
+        raise BlockingIOError
+    return content
 
 
 @contextlib.contextmanager
 def _lease(descriptor: int) -> Iterator[None]:
     """Keep others from opening the file for writing. Raises BlockingIOError if one has it open."""
     if not hasattr(fcntl, "F_SETLEASE"):
-        raise OSError(errno.ENOSYS, "no leases")
+        raise OSError(errno.ENOSYS, "no leases")  # not Linux
     # The kernel signals that somebody waits for the lease; SIGIO, the default, would kill us.
     fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)

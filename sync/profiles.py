@@ -33,7 +33,7 @@ _DEFAULTS = "DEFAULT"  # RawConfigParser's section whose options hold for every 
 
 
 class Malformed(ValueError):  # noqa: N818  a fact about the file, not a fault of the program
-    """A file that botocore could not read.
+    """A file that botocore could not read, or not in the way that everybody would expect.
 
     ``line`` is the number of the offending line, from 1; ``reason`` never quotes the line, which
     may hold a secret.
@@ -73,10 +73,9 @@ class Option:
 class Section:
     """One section: its header, its options by lower-case name."""
 
-    __slots__ = ("header_end", "indent_below", "line", "options")
+    __slots__ = ("header_end", "indent_below", "options")
 
-    def __init__(self, line: int, header_end: int) -> None:
-        self.line = line
+    def __init__(self, header_end: int) -> None:
         self.header_end = header_end
         self.options: dict[str, Option] = {}
         self.indent_below = ""  # that of the header that follows
@@ -139,8 +138,8 @@ class Document:
         self._text = data.decode("utf-8", "surrogateescape")
         self._kind = kind
         self.sections: dict[str, Section] = {}
-        self.defaults: set[str] = set()
-        """Options in ``[DEFAULT]``, which RawConfigParser adds to every section."""
+        self.defaults = Section(0)
+        """``[DEFAULT]``, whose options RawConfigParser adds to every section."""
         self._parse(frozenset(profiles))
 
     def _parse(self, wanted: frozenset[str]) -> None:  # noqa: C901, PLR0912, PLR0915  one loop, as
@@ -180,17 +179,20 @@ class Document:
                 in_option = False
                 section = option = None
                 if header == _DEFAULTS:
-                    names = self.defaults
+                    section = self.defaults
+                    names = set(section.options)
                     continue
                 if header in known:
-                    raise Malformed(number, f"section [{header}] stands twice")
+                    raise Malformed(number, f"section {header!r} stands twice")
                 known.add(header)
                 names = set()
                 profile = profile_of(header)
                 if profile in wanted:
                     if profile in self.sections:
-                        raise Malformed(number, f"profile {profile} stands twice")
-                    section = self.sections[profile] = Section(number, match.end())
+                        raise Malformed(
+                            number, f"profile {profile} stands twice, spelled otherwise"
+                        )
+                    section = self.sections[profile] = Section(match.end())
                 continue
             if header is None:
                 raise Malformed(number, "text before the first [section]")
@@ -199,7 +201,7 @@ class Document:
             if delimiter is None or not name:
                 raise Malformed(number, "neither a [section] nor an option = value")
             if name in names:
-                raise Malformed(number, f"option {name} stands twice in [{header}]")
+                raise Malformed(number, f"option {name!r} stands twice in section {header!r}")
             names.add(name)
             value = content[delimiter.end() :].lstrip()
             in_option, in_block = True, not value

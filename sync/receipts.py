@@ -31,7 +31,8 @@ class Receipt(NamedTuple):
     stack: str
     account_id: str
     wrote: tuple[str, ...]
-    """What we wrote there over time, newest last: hashes, fingerprints or regions."""
+    """What we wrote there over time, newest last: hashes, fingerprints or regions. All of it, since
+    a process may die between the receipt and the file."""
     before: str
     """What was there at first: "nothing", "section" (without keys or region), "the same", "other
     keys" or "other file" (the last two were taken over)."""
@@ -43,21 +44,21 @@ class Receipt(NamedTuple):
         return (self.stack, self.account_id) == (stack, account_id)
 
 
-class Receipts:
-    """All receipts, by place. Immutable: `with_receipts` gives new ones."""
+class Receipts(NamedTuple):
+    """All receipts, by place, and the files that sync ever changed."""
 
-    def __init__(self, receipts: dict[Place, Receipt] | None = None) -> None:
-        self._receipts = receipts or {}
+    by_place: dict[Place, Receipt]
+    changed: frozenset[str]
 
     @classmethod
     def load(cls, data: bytes | None) -> Receipts:
         """Parse what `dump` made; None stands for no receipts yet. Raises `ReceiptsError`."""
         if not data:
-            return cls()
+            return cls({}, frozenset())
         try:
             document = json.loads(data)
             version = document["version"]
-            receipts = {
+            by_place = {
                 Place(entry["kind"], entry["path"], entry["profile"]): Receipt(
                     entry["stack"],
                     entry["account_id"],
@@ -67,35 +68,29 @@ class Receipts:
                 )
                 for entry in document["receipts"]
             }
+            changed = frozenset(document["changed"])
         except (ValueError, KeyError, TypeError):
             raise ReceiptsError("does not hold receipts of sync") from None
         if version != _VERSION:
             raise ReceiptsError(f"holds receipts of version {version}; known is {_VERSION}")
-        return cls(receipts)
+        return cls(by_place, changed)
 
     def dump(self) -> bytes:
         """As JSON, in a stable order."""
-        entries = [
+        receipts = [
             {**place._asdict(), **receipt._asdict()}
-            for place, receipt in sorted(self._receipts.items())
+            for place, receipt in sorted(self.by_place.items())
         ]
-        return json.dumps({"version": _VERSION, "receipts": entries}, indent=1).encode() + b"\n"
+        document = {
+            "version": _VERSION,
+            "changed": sorted(self.changed),
+            "receipts": receipts,
+        }
+        return json.dumps(document, indent=1).encode() + b"\n"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Receipts) and self._receipts == other._receipts
-
-    __hash__ = None  # type: ignore[assignment]  # a mapping's equality, a mapping's hash
-
-    def __getitem__(self, place: Place) -> Receipt | None:
-        return self._receipts.get(place)
-
-    def mention(self, path: str) -> bool:
-        """Whether anything was ever written to ``path``."""
-        return any(place.path == path for place in self._receipts)
-
-    def with_receipts(self, receipts: dict[Place, Receipt]) -> Receipts:
-        """These, with ``receipts`` in place of what was known of their places."""
-        return Receipts(self._receipts | receipts)
+    def get(self, place: Place) -> Receipt | None:
+        """What was written to ``place``, if anything was."""
+        return self.by_place.get(place)
 
 
 def hash_access_key_id(access_key_id: str) -> str:

@@ -7,7 +7,6 @@ it in the clear. That keeps the library that could do more off the path of every
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from typing import NamedTuple
@@ -76,7 +75,7 @@ def parse_private_key(data: bytes) -> PrivateKeyFile | None:
             return _openssh(body)
         if armor["label"] == b"RSA PRIVATE KEY":
             return PrivateKeyFile(_pkcs1_public(body), has_passphrase=False)
-    except (ValueError, binascii.Error):
+    except ValueError:
         pass
     return None
 
@@ -88,16 +87,29 @@ def _openssh(body: bytes) -> PrivateKeyFile:
     _kdf_name, rest = _take_string(rest)
     _kdf_options, rest = _take_string(rest)
     blob, rest = _take_string(rest[4:])  # behind the number of keys, always 1
-    _private, rest = _take_string(rest)
-    return PrivateKeyFile(PublicKey(blob), has_passphrase=cipher != b"none")
+    private, rest = _take_string(rest)
+    if cipher != b"none":
+        return PrivateKeyFile(PublicKey(blob), has_passphrase=True)
+    if private[:4] != private[4:8]:
+        raise ValueError("two check numbers that differ")
+    algorithm, rest = _take_string(private[8:])
+    if algorithm == b"ssh-ed25519":
+        public, rest = _take_string(rest)
+        secret, rest = _take_string(rest)  # the seed, and the public key again
+        if blob != _string(algorithm) + _string(public) or secret[32:] != public:
+            raise ValueError("halves that do not belong together")
+    return PrivateKeyFile(PublicKey(blob), has_passphrase=False)
 
 
 def _pkcs1_public(body: bytes) -> PublicKey:
     sequence, _ = _take_der(body, _SEQUENCE)
-    _version, rest = _take_der(sequence, _INTEGER)
-    modulus, rest = _take_der(rest, _INTEGER)
-    exponent, rest = _take_der(rest, _INTEGER)
-    _take_der(rest, _INTEGER)  # the private exponent: without it, no private key
+    numbers = []
+    while sequence:
+        number, sequence = _take_der(sequence, _INTEGER)
+        numbers.append(number)
+    _version, modulus, exponent, _private_exponent, p, q, *_ = numbers
+    if int.from_bytes(p) * int.from_bytes(q) != int.from_bytes(modulus):
+        raise ValueError("primes of another key")
     # DER and SSH write the same big-endian two's complement.
     return PublicKey(b"".join(_string(part) for part in (b"ssh-rsa", exponent, modulus)))
 

@@ -87,8 +87,8 @@ def _check_key_pair(keys: StackKeys) -> None:
     private = parse_private_key(keys.private_key.reveal().encode())
     if public is None:
         raise StackError("output public_key is no public key")
-    if private is None:
-        raise StackError("output private_key is no private key that ssh takes")
+    if private is None or private.has_passphrase:
+        raise StackError("output private_key is no private key that ssh takes as it is")
     if private.public_key != public:
         raise StackError("output private_key is not the private half of public_key")
     if public.algorithm != keys.key_algorithm:

@@ -101,7 +101,7 @@ def test_an_edited_profile_reads_as_asked_and_every_other_as_before(
     assume(document is not None)
     assert before is not None
     assert document is not None
-    defaults = document.defaults
+    defaults = set(document.defaults.options)
     after = botocore_reads(with_options(data, profile))
     assert after is not None
     expected = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -127,7 +128,7 @@ def test_a_machine_gets_json_on_standard_output(sync: Sync) -> None:
 def test_looking_touches_nothing(sync: Sync, look: str) -> None:
     done = sync("production", look)
     assert done.returncode == (3 if look == "--check" else 0)
-    assert done.stderr.count("would create") == 3
+    assert done.stderr.count("would be created") == 3
     assert not sync.files()
 
 
@@ -150,6 +151,42 @@ def test_default_is_written_only_by_name(sync: Sync) -> None:
     assert b"[default]" not in (sync.home / ".aws/credentials").read_bytes()
     assert sync("default").returncode == 0
     assert b"[default]" in (sync.home / ".aws/credentials").read_bytes()
+
+
+def test_two_stacks_of_one_name_are_not_mixed_up(sync: Sync) -> None:
+    (sync.project / "stacks.json").write_text('[{"name": "a/production"}, {"name": "production"}]')
+    assert "would write the files of production" in fails(sync("--all"))
+    assert not sync.files()
+
+
+@pytest.mark.parametrize("stacks", ["[]", '[{"name": "default"}]'])
+def test_no_stacks_at_all(sync: Sync, stacks: str) -> None:
+    (sync.project / "stacks.json").write_text(stacks)
+    done = sync("--all")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("sync: there is no stack to sync")
+
+
+def test_a_stack_whose_name_is_no_profiles_is_left_out_of_all(sync: Sync) -> None:
+    sync.has("DEFAULT", "staging")
+    done = sync("--all")
+    assert done.returncode == 0
+    assert done.stderr.startswith("DEFAULT: left out: profile name 'DEFAULT'")
+
+
+def test_warnings_are_told_once(sync: Sync) -> None:
+    (sync.home / ".aws").mkdir()
+    (sync.home / ".aws/config").write_bytes(
+        b"# \xff\n[profile production]\nrole_arn = x\n[profile staging]\nregion = eu-west-1\n"
+    )
+    done = sync("production", "staging")
+    assert done.returncode == 0
+    warnings = [line for line in done.stderr.splitlines() if "warning: " in line]
+    assert len(warnings) == 3
+    assert "profile production has role_arn" in warnings[0]
+    assert "UTF-8" in warnings[1]
+    assert "profile staging has region eu-west-1, left as it is" in warnings[2]
+    assert json.loads(sync("production", "--json").stdout)["stacks"][0]["warnings"]
 
 
 def test_another_profile_and_another_directory(sync: Sync) -> None:
@@ -206,7 +243,7 @@ def test_stacks_are_read_in_parallel(sync: Sync) -> None:
         (["production", "--profile", "a/b"], "profile name 'a/b'"),
         (["production", "--profile", "a\nb"], r"profile name 'a\nb'"),
         (["production", "--profile=-a"], "profile name '-a'"),
-        (["production", "--timeout", "0"], "positive number of seconds"),
+        (["production", "--timeout", "0"], "'0' is no positive number of seconds up to 86400"),
         (["production", "--timeout", "nan"], "positive number of seconds"),
         (["production", "--timeout", "soon"], "'soon'"),
     ],
@@ -254,12 +291,28 @@ def test_an_engine_that_hangs_is_ended_with_all_it_started(sync: Sync) -> None:
     assert not sync.files()
 
 
+def test_another_sync_is_waited_for(sync: Sync) -> None:
+    state = sync.home / ".local/state/aws-keys"
+    state.mkdir(parents=True)
+    with (state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = sync("production", "--timeout", "0.5")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    assert said[0] == "waiting for another sync to end"
+    assert said[1].endswith("lock: another sync has held this lock for 0.5 s")
+    assert sync.files() == {".local/state/aws-keys/lock"}
+
+
 def is_running(pid: int) -> bool:
     status = Path(f"/proc/{pid}/stat")
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_an_interruption_ends_the_engine_and_leaves_nothing(sync: Sync) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_ends_the_engine_and_leaves_nothing(
+    sync: Sync, number: signal.Signals
+) -> None:
     sync.does("production", "echo $$ > engine; sleep 600")
     with subprocess.Popen(
         sync.command("production"),
@@ -270,7 +323,8 @@ def test_an_interruption_ends_the_engine_and_leaves_nothing(sync: Sync) -> None:
     ) as process:
         while not (sync.project / "engine").exists() or not (sync.project / "engine").read_text():
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        for _ in range(3):  # whoever is in a hurry
+            process.send_signal(number)
         _, said = process.communicate()
     assert (process.returncode, said) == (130, "sync: interrupted\n")
     assert not is_running(int((sync.project / "engine").read_text()))
@@ -308,6 +362,51 @@ def test_outputs_that_are_none_are_refused_unseen(sync: Sync, printed: str, reas
 def test_what_a_failing_engine_printed_is_not_shown(sync: Sync) -> None:
     sync.does("production", "echo sEcReT; echo 'error: the reason' >&2; echo more >&2; exit 9")
     assert fails(sync("production")) == "production: failed: the reason"
+
+
+def test_the_last_word_of_an_engine_that_gives_no_reason(sync: Sync) -> None:
+    sync.does("production", "echo 'panic: \033[31mred' >&2; exit 2")
+    assert fails(sync("production")) == (
+        r"production: failed: pulumi ended with status 2: panic: \x1b[31mred"
+    )
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full"])
+def test_with_nobody_to_tell_the_files_are_written_all_the_same(sync: Sync, closed: str) -> None:
+    done = in_a_shell(sync, f'"$@" {closed}')
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert ".pem/production.pem" in sync.files()
+
+
+@pytest.mark.parametrize("to", [">/dev/full", "| exec 0<&-"])
+def test_json_that_cannot_be_printed_is_a_failure(sync: Sync, to: str) -> None:
+    done = in_a_shell(sync, f'{{ "$@" --json; echo "status $?" >&2; }} {to}')
+    first, last = done.stderr.splitlines()
+    assert first.startswith("sync: standard output: ")
+    assert last == "status 1"
+
+
+def in_a_shell(sync: Sync, script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", script, "sh", *sync.command("production")],
+        cwd=sync.project,
+        env=sync.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_machine_learns_of_an_early_failure_too(sync: Sync) -> None:
+    done = sync("production", "--json", "-C", "missing")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"] == "missing is not a directory"
+
+
+def test_no_core_file_is_left_of_a_crash(sync: Sync) -> None:
+    sync.does("production", "ulimit -c > core-limit; cat production.json")
+    in_a_shell(sync, 'ulimit -c unlimited 2> /dev/null; "$@"')
+    assert (sync.project / "core-limit").read_text() == "0\n"
 
 
 def test_a_home_that_cannot_be_written(sync: Sync) -> None:
@@ -369,7 +468,7 @@ def test_a_profile_that_stands_twice(sync: Sync) -> None:
     credentials.parent.mkdir()
     credentials.write_bytes(b"[production]\n\n[production]\n")
     line = fails(sync("production"))
-    assert f"{credentials}, line 3: section [production] stands twice" in line
+    assert f"{credentials}, line 3: section 'production' stands twice" in line
     assert sync.files() == {".aws/credentials", ".local/state/aws-keys/lock"}
 
 

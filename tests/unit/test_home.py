@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    environ = {"HOME": str(tmp_path)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path))
-        return Places.find(environ, None)
+        return Places.find(None)
 
 
 def sync(places: Places, *keys: StackKeys, take_over: bool = False) -> list[Outcome]:
@@ -197,13 +197,16 @@ def test_wide_modes_are_narrowed_and_told_once(places: Places, tmp_path: Path) -
     assert not any(outcome.has_changes for outcome in sync(places, *both))
 
 
-def test_a_directory_that_was_named_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_directory_that_was_named_keeps_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o755)
-    environ = {"AWS_SHARED_CREDENTIALS_FILE": f"{tmp_path}/c", "AWS_CONFIG_FILE": f"{tmp_path}/f"}
-    environ["XDG_STATE_HOME"] = str(tmp_path / "state")
-    sync(Places.find(environ, str(shared)))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/c")
+    monkeypatch.setenv("AWS_CONFIG_FILE", f"{tmp_path}/f")
+    monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}/state")
+    sync(Places.find(str(shared)))
     assert stat.S_IMODE(shared.stat().st_mode) == 0o755
     assert files(tmp_path) == {
         "shared/production.pem",
@@ -218,11 +221,20 @@ def test_paths_are_expanded_as_aws_does(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("PLACE", "/place")
     monkeypatch.chdir(tmp_path)
-    environ = {"AWS_SHARED_CREDENTIALS_FILE": "~/c", "AWS_CONFIG_FILE": "$PLACE/f"}
-    places = Places.find(environ | {"XDG_STATE_HOME": "relative"}, "keys")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "~/c")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "$PLACE/f")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    places = Places.find("keys")
     assert places.files == (Path("/home/somebody/c"), Path("/place/f"))
     assert places.state_directory == Path("/home/somebody/.local/state/aws-keys")
     assert places.private_key("a") == tmp_path / "keys" / "a.pem"
+    assert Places.find("~/keys").private_key("a") == Path("/home/somebody/keys/a.pem")
+
+
+def test_a_home_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "~nobody-of-that-name/config")
+    with pytest.raises(FileError, match="~nobody-of-that-name/config: there is no such home"):
+        Places.find(None)
 
 
 def test_a_directory_where_a_key_belongs_fails_that_stack_only(
@@ -262,11 +274,77 @@ def test_what_could_not_be_written_is_not_told_as_done(
     assert [Path(change.path).name for change in outcome.changes] == ["production.pem", "config"]
 
 
-def test_one_file_for_credentials_and_config_is_refused(tmp_path: Path) -> None:
-    both = {"AWS_SHARED_CREDENTIALS_FILE": f"{tmp_path}/a", "AWS_CONFIG_FILE": f"{tmp_path}/b"}
+def test_no_profile_is_written_for_a_key_file_that_failed(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(places)
+    commit = PrivateFile.commit
+
+    def change_just_before(self: PrivateFile) -> None:
+        if self.path.name == "production.pem":
+            self.path.write_bytes(b"theirs\n")
+        commit(self)
+
+    monkeypatch.setattr(PrivateFile, "commit", change_just_before)
+    before = (tmp_path / ".aws/credentials").read_bytes()
+    outcomes = sync(places, rotated(), stack_keys("staging"))
+    assert "changed by another program meanwhile" in errors(outcomes)["production"]
+    assert outcomes[0].changes == ()
+    assert (tmp_path / ".pem/production.pem").read_bytes() == b"theirs\n"
+    after = (tmp_path / ".aws/credentials").read_bytes()
+    assert after.startswith(before)
+    assert b"[staging]" in after
+
+
+def test_a_key_file_that_cannot_be_made_fails_that_stack_only(
+    places: Places, tmp_path: Path
+) -> None:
+    (tmp_path / ".pem").mkdir(mode=0o700)
+    (tmp_path / ".pem/production.pem").symlink_to("missing/production.pem")
+    outcomes = sync(places, stack_keys(), stack_keys("staging"))
+    assert list(errors(outcomes)) == ["production"]
+    assert (tmp_path / ".aws/credentials").read_bytes().startswith(b"[staging]")
+    again = preview(places, stack_keys("staging"))
+    assert not again[0].has_changes
+
+
+def test_a_file_that_sync_only_agreed_with_is_kept_when_it_is_first_changed(
+    places: Places, tmp_path: Path
+) -> None:
+    sync(places)
+    before = (tmp_path / ".aws/credentials").read_bytes()
+    shutil.rmtree(tmp_path / ".local")  # as on another machine
+    sync(places)
+    assert not (tmp_path / ".aws/credentials.before-aws-keys").exists()
+    sync(places, rotated())
+    assert (tmp_path / ".aws/credentials.before-aws-keys").read_bytes() == before
+
+
+def test_a_run_that_fails_leaves_the_last_backup(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(places)
+    sync(places, stack_keys("a"))
+    before = tree(tmp_path / ".aws")
+
+    def fail(*_: object) -> None:
+        raise FileError(tmp_path, "no")
+
+    monkeypatch.setattr(PrivateFile, "commit", fail)
+    with pytest.raises(FileError):
+        sync(places, stack_keys("b"))
+    assert tree(tmp_path / ".aws") == before
+
+
+def test_one_file_for_credentials_and_config_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/a")
+    monkeypatch.setenv("AWS_CONFIG_FILE", f"{tmp_path}/b")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     (tmp_path / "a").symlink_to("b")
     with pytest.raises(FileError, match="is the credentials file too"):
-        sync(Places.find(both | {"XDG_STATE_HOME": str(tmp_path)}, str(tmp_path)))
+        sync(Places.find(str(tmp_path)))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', '{"version": 2, "receipts": []}'])
@@ -281,34 +359,49 @@ def test_a_receipts_file_that_is_none_is_named_not_overwritten(
     assert receipts.read_text() == content
 
 
-@pytest.mark.parametrize("die_at", range(24))
-def test_killed_at_any_change_of_a_file_the_next_run_goes_through(
-    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, die_at: int
-) -> None:
-    theirs = b"[mine]\nx = 1\n"
-    (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws/credentials").write_bytes(theirs)
-    sync(places)
+def dies_at(change: int, places: Places, keys: StackKeys) -> bool:
+    """Sync in a process that dies before it makes its ``change``-th change to a file."""
     child = os.fork()
     if not child:
-        count = iter(range(100))
+        count = iter(range(1000))
         for name in ("replace", "link", "unlink", "mkdir", "fsync"):
             real = getattr(os, name)
 
             def dying(*args: object, real: object = real, **options: object) -> object:
-                if next(count) == die_at:
+                if next(count) == change:
                     os._exit(9)
                 assert callable(real)
                 return real(*args, **options)
 
-            monkeypatch.setattr(os, name, dying)
-        sync(places, rotated())
+            setattr(os, name, dying)
+        sync(places, keys)
         os._exit(0)
-    os.waitpid(child, 0)
-    assert (tmp_path / ".aws/credentials").read_bytes().startswith(theirs)
-    (outcome,) = sync(places, rotated())
-    assert outcome.error is None
-    assert (tmp_path / ".pem/production.pem").read_bytes() == private_key_file(rotated())
-    assert not [name for name in files(tmp_path) if name.endswith(".tmp")]
-    assert (tmp_path / ".aws/credentials.before-aws-keys").read_bytes() == theirs
-    assert not any(outcome.has_changes for outcome in sync(places, rotated()))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_killed_at_any_change_of_a_file_the_next_run_goes_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
+) -> None:
+    theirs = b"[mine]\nx = 1\n"
+    for change in range(100):
+        root = tmp_path / str(change)
+        (root / ".aws").mkdir(parents=True)
+        (root / ".aws/credentials").write_bytes(theirs)
+        monkeypatch.setenv("HOME", str(root))
+        places = Places.find(None)
+        if not is_first:
+            sync(places)
+        if not dies_at(change, places, rotated()):
+            break
+        credentials = (root / ".aws/credentials").read_bytes()
+        assert credentials.startswith(theirs)
+        # The keys may have been replaced once more before anybody looks again.
+        newest = stack_keys("rotated-again/production") if change % 2 else rotated()
+        (outcome,) = sync(places, newest)
+        assert outcome.error is None
+        assert (root / ".pem/production.pem").read_bytes() == private_key_file(newest)
+        assert not [name for name in files(root) if name.endswith(".tmp")]
+        assert (root / ".aws/credentials.before-aws-keys").read_bytes() == theirs
+        assert not any(outcome.has_changes for outcome in sync(places, newest))
+    assert change > 12

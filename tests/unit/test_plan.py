@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FILES = Files(Path("/h/.aws/credentials"), Path("/h/.aws/config"))
 KEY_FILE = Path("/h/.pem/production.pem")
 OURS = stack_keys()
-NO_RECEIPTS = Receipts()
+NO_RECEIPTS = Receipts.load(None)
 
 
 def holding(
@@ -167,19 +167,19 @@ def test_a_stale_token_is_removed_with_a_word(token: str) -> None:
     plan = plan_for(contents=holding(credentials=data))
     step = plan.steps["production"].profile
     assert step.action == UPDATED
-    assert step.warnings == (f"removed {token.lower()}: it belonged to other keys",)
+    assert step.warnings == (f"stale {token.lower()} is removed: it belongs to other keys",)
     assert plan.edit_credentials(data) == profile_of(OURS)
     assert step.receipt is not None
     assert step.receipt.dropped == (token.lower(),)
 
 
 @pytest.mark.parametrize("where", ["credentials", "config"])
-@pytest.mark.parametrize("option", ["role_arn", "sso_session", "sso_account_id"])
+@pytest.mark.parametrize("option", ["role_arn", "sso_role_name", "web_identity_token_file"])
 def test_options_that_win_over_keys_are_named(where: str, option: str) -> None:
     header = "production" if where == "credentials" else "profile production"
     plan = plan_for(contents=holding(**{where: f"[{header}]\n{option} = x\n".encode()}))
     warnings = plan.steps["production"].region.warnings
-    assert warnings == (f"profile production has {option}, which wins over its keys",)
+    assert warnings == (f"profile production has {option}, which wins over its keys or breaks it",)
 
 
 def test_a_token_for_every_profile_is_named() -> None:
@@ -208,6 +208,57 @@ def test_a_region_of_ours_follows_the_stack() -> None:
 def test_a_region_in_the_credentials_file_counts() -> None:
     plan = plan_for(contents=holding(credentials=b"[production]\nregion = us-west-2\n"))
     assert plan.steps["production"].region.action == UNCHANGED
+
+
+def test_a_region_for_every_profile_of_the_credentials_file_counts() -> None:
+    plan = plan_for(contents=holding(credentials=b"[DEFAULT]\nregion = eu-west-1\n"))
+    step = plan.steps["production"].region
+    assert step.action == UNCHANGED
+    assert "eu-west-1" in step.warnings[0]
+
+
+@pytest.mark.parametrize("empty", ["region =", "region = \n  "])
+def test_an_empty_region_is_none(empty: str) -> None:
+    plan = plan_for(contents=holding(config=f"[profile production]\n{empty}\n".encode()))
+    assert plan.steps["production"].region.action == UPDATED
+
+
+def test_keys_in_the_config_file_are_somebodys_too() -> None:
+    config = profile_of(stack_keys("other"), "profile production")
+    assert "/h/.aws/config holds another access key" in refusal(
+        plan_for(contents=holding(config=config))
+    )
+    plan = plan_for(contents=holding(config=config), take_over=True)
+    assert "not used any more" in plan.steps["production"].profile.warnings[0]
+
+
+@pytest.mark.parametrize("option", ["credential_process", "login_session"])
+def test_what_keys_win_over_is_named(option: str) -> None:
+    config = f"[profile production]\n{option} = x\n".encode()
+    (warning,) = plan_for(contents=holding(config=config)).steps["production"].region.warnings
+    assert warning == f"profile production has {option}, which is not used beside keys"
+
+
+def test_empty_keys_are_no_keys() -> None:
+    data = b"[production]\naws_access_key_id =\naws_secret_access_key =\n"
+    assert plan_for(contents=holding(credentials=data)).edit_credentials(data) == profile_of(OURS)
+
+
+def test_the_present_key_with_another_secret_is_mended() -> None:
+    data = profile_of(OURS._replace(secret_access_key=rotated().secret_access_key))
+    plan = plan_for(contents=holding(credentials=data))
+    assert plan.edit_credentials(data) == profile_of(OURS)
+
+
+@pytest.mark.parametrize("where", ["credentials", "config"])
+@pytest.mark.parametrize(
+    ("data", "word"), [(b"\xef\xbb\xbf", "byte order mark"), (b"# \xff\n", "no UTF-8")]
+)
+def test_a_file_that_some_readers_refuse_is_named(where: str, data: bytes, word: str) -> None:
+    steps = plan_for(contents=holding(**{where: data + b"[x]\n"})).steps["production"]
+    (warning,) = (warning for step in steps for warning in step.warnings)
+    assert warning.startswith(f"/h/.aws/{where} ")
+    assert word in warning
 
 
 def test_the_default_profile_is_written_where_aws_looks_for_it() -> None:
@@ -250,7 +301,7 @@ def test_a_replaced_key_is_kept_under_its_fingerprint() -> None:
 
 @pytest.mark.parametrize("where", ["credentials", "config"])
 def test_a_file_that_boto3_cannot_read_is_not_written_to(where: str) -> None:
-    with pytest.raises(Unreadable, match=rf"/h/.aws/{where}, line 3: section \[a\] stands twice"):
+    with pytest.raises(Unreadable, match=rf"/h/.aws/{where}, line 3: section 'a' stands twice"):
         plan_for(contents=holding(**{where: b"[a]\n\n[a]\n"}))
 
 

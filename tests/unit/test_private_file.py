@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -14,7 +16,14 @@ from pathlib import Path
 import pytest
 
 from sync import private_file
-from sync.private_file import FileError, PrivateFile, lock, make_directory, narrow_directory
+from sync.private_file import (
+    FileError,
+    PrivateFile,
+    lock,
+    make_directory,
+    narrow_directory,
+    wide_mode,
+)
 
 
 def mode(path: Path) -> int:
@@ -27,7 +36,7 @@ def add_line(data: bytes | None) -> bytes:
 
 def write(path: Path) -> None:
     with PrivateFile(path) as file:
-        file.stage(add_line, backup=f"{path.name}.bak")
+        file.stage(add_line, keep_last=f"{path.name}.bak")
         file.commit()
 
 
@@ -81,8 +90,9 @@ def test_a_mode_is_narrowed_without_touching_the_content(path: Path) -> None:
 
 def test_a_directory_is_narrowed_once(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    assert narrow_directory(tmp_path) == 0o755
-    assert narrow_directory(tmp_path) is None
+    assert wide_mode(tmp_path) == 0o755
+    narrow_directory(tmp_path)
+    assert wide_mode(tmp_path) is None
     assert mode(tmp_path) == 0o700
 
 
@@ -128,7 +138,8 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_after(
 ) -> None:
     events = record(monkeypatch)
     write(path)
-    assert events[-3:] == ["flush a file", "replace credentials", "flush a directory"]
+    steps = ["flush a file", "replace credentials.bak", "replace credentials", "flush a directory"]
+    assert events[-4:] == steps
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -155,7 +166,7 @@ def test_what_another_program_wrote_before_the_rename_is_kept(
 ) -> None:
     events = record(monkeypatch)
     with PrivateFile(path) as file:
-        file.stage(add_line, backup="bak")
+        file.stage(add_line, keep_last="bak")
         path.write_bytes(b"theirs, newer\n")
         file.commit()
     assert events.count("replace credentials") == 1  # at no moment was theirs gone
@@ -184,6 +195,13 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
 def test_what_is_written_into_the_old_file_during_the_rename_is_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    write_during_the_rename(monkeypatch, path, b"written late\n")
+    write(path)
+    assert path.read_bytes() == b"written late\nours\n"
+
+
+def write_during_the_rename(monkeypatch: pytest.MonkeyPatch, path: Path, content: bytes) -> None:
+    """Let another program have ``path`` open, and write it, while it is being replaced."""
     replace = Path.replace
 
     def replace_under_a_writer(self: Path, target: Path) -> Path:
@@ -191,12 +209,42 @@ def test_what_is_written_into_the_old_file_during_the_rename_is_kept(
             return replace(self, target)
         with path.open("wb") as theirs:  # truncates, as `aws configure` does
             done = replace(self, target)
-            theirs.write(b"written late\n")
+            theirs.write(content)
         return done
 
     monkeypatch.setattr(Path, "replace", replace_under_a_writer)
-    write(path)
-    assert path.read_bytes() == b"written late\nours\n"
+
+
+def refuse_what_is_new(data: bytes | None) -> bytes:
+    if data != b"theirs\n":
+        raise LookupError
+    return add_line(data)
+
+
+def test_what_is_written_late_and_cannot_be_edited_wins(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_during_the_rename(monkeypatch, path, b"not to be edited\n")
+    with PrivateFile(path) as file:
+        file.stage(refuse_what_is_new)
+        with pytest.raises(LookupError):
+            file.commit()
+    assert path.read_bytes() == b"not to be edited\n"
+
+
+def test_an_interruption_waits_until_nothing_can_be_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def replace_interrupted(self: Path, target: Path) -> Path:
+        os.kill(os.getpid(), signal.SIGINT)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(path)
+    assert path.read_bytes() == b"theirs\nours\n"
 
 
 SLOW_WRITER = """
@@ -242,9 +290,9 @@ def test_a_file_that_stays_empty_is_not_taken_for_the_truth(
 ) -> None:
     monkeypatch.setattr(private_file, "_PATIENCE", 0.1)
     with PrivateFile(path) as file:
-        file.stage(add_line, backup="bak")
+        file.stage(add_line, keep_last="bak")
         path.write_bytes(b"")
-        with pytest.raises(FileError, match="emptied or removed it"):
+        with pytest.raises(FileError, match=r"emptied or removed it; what it held is in .*/bak"):
             file.commit()
     assert path.read_bytes() == b""
     assert path.with_name("bak").read_bytes() == b"theirs\n"
@@ -342,3 +390,34 @@ def test_root_leaves_files_in_somebodys_home_theirs(tmp_path: Path) -> None:
     write(home / ".aws" / "credentials")
     for path in home.rglob("*"):
         assert path.stat().st_uid == 1234
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of other users")
+def test_a_lock_made_by_root_is_the_users(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 1234)
+    with lock(tmp_path / "state" / "lock", 1, lambda: None):
+        assert (tmp_path / "state" / "lock").stat().st_uid == 1234
+
+
+def test_a_writer_that_keeps_the_file_open_is_told_of(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_file, "_PATIENCE", 0.1)
+    with path.open("ab"), pytest.raises(FileError, match="another program keeps writing it"):
+        PrivateFile(path)
+
+
+def test_without_hard_links_nothing_is_overwritten_either(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    for content in (b"first\n", b"second\n"):
+        path.write_bytes(content)
+        with PrivateFile(path) as file:
+            file.keep_first("kept")
+    assert path.with_name("kept").read_bytes() == b"first\n"
+    write(path.with_name("new"))
+    assert path.with_name("new").read_bytes() == b"ours\n"

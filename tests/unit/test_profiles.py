@@ -102,8 +102,8 @@ def test_an_edit_changes_what_it_must_and_no_byte_more(before: str, after: str) 
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("[prod]\n[a]\n[prod]\n", 3, r"\[prod\] stands twice"),
-        ("[prod]\nx = 1\n\nX : 1\n", 4, "x stands twice"),
+        ("[prod]\n[a]\n[prod]\n", 3, "section 'prod' stands twice"),
+        ("[prod]\nx = 1\n\nX : 1\n", 4, "option 'x' stands twice"),
         ("\n# said\nx = 1\n", 3, "before the first"),
         ("[prod]\nnothing\n", 2, "neither"),
         ("[prod]\n= 1\n", 2, "neither"),
@@ -166,4 +166,4 @@ def test_what_some_readers_stumble_over_is_named(data: bytes, word: str) -> None
 
 def test_the_options_of_the_section_for_all_are_known() -> None:
     document = Document(b"[DEFAULT]\nregion = r\n[a]\n[DEFAULT]\nx = 1\n", CREDENTIALS, ["a"])
-    assert document.defaults == {"region", "x"}
+    assert set(document.defaults.options) == {"region", "x"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,22 @@ def test_a_key_cut_short_anywhere_is_no_key(algorithm: str) -> None:
     lines = key_pair("production", algorithm)[0].encode().splitlines(keepends=True)
     for count in range(len(lines) - 1):
         assert parse_private_key(b"".join(lines[:count] + lines[-1:])) is None
+
+
+@pytest.mark.parametrize("place", [-24, -80, -150])
+def test_a_damaged_private_half_is_no_key(place: int) -> None:
+    lines = key_pair("production")[0].encode().splitlines(keepends=True)
+    body = bytearray(base64.b64decode(b"".join(lines[1:-1])))
+    body[place] ^= 1
+    damaged = lines[0] + base64.encodebytes(bytes(body)) + lines[-1]
+    assert parse_private_key(damaged) is None
+
+
+def test_rsa_primes_of_another_key_are_no_key() -> None:
+    lines = key_pair("production", "RSA")[0].encode().splitlines(keepends=True)
+    body = bytearray(base64.b64decode(b"".join(lines[1:-1])))
+    body[600] ^= 1
+    assert parse_private_key(lines[0] + base64.encodebytes(bytes(body)) + lines[-1]) is None
 
 
 @pytest.mark.parametrize(
