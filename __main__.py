@@ -4,12 +4,18 @@ The outputs are flat scalars, so that whoever reads them needs no more than
 `pulumi stack output --json --show-secrets`.
 """
 
+import signal
+
 import pulumi
 
 from components.access_user import AccessUser, AccessUserArgs
 from components.account import Account
 from components.settings import Settings
 from components.ssh_key_pair import SshKeyPair, SshKeyPairArgs
+
+# Where an update fails, the engine interrupts the program that waits for it. It tells the reason
+# itself; a traceback of ours would hide that.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # What can be wrong is found out before anything is registered.
 settings = Settings.from_config()

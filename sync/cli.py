@@ -327,7 +327,7 @@ def _describe(change: Change, *, only_look: bool) -> str:
         detail = f"[{facts['section']}] region {facts['region']}"
     else:
         detail = f"mode {facts['was']} -> {facts['mode']}"
-    kept = f"; the key before it is kept as {_shorten(change.kept)}" if change.kept else ""
+    kept = f"; what it held is kept as {_shorten(change.kept)}" if change.kept else ""
     return f"{action} {_shorten(change.path)}: {detail}{kept}"
 
 

@@ -22,7 +22,6 @@ from sync.plan import (
     Step,
     Unreadable,
     Wish,
-    aside_name,
     private_key_file,
 )
 from sync.private_file import (
@@ -92,7 +91,7 @@ class Change(NamedTuple):
     action: str
     facts: Mapping[str, str]
     kept: str | None = None
-    """Where the key file that was replaced is kept."""
+    """Where what was replaced is kept for good."""
 
 
 class Outcome(NamedTuple):
@@ -111,7 +110,9 @@ class Outcome(NamedTuple):
 
 
 class _Target:
-    """One file: what is to become of it, and what came in the way."""
+    """One file: what is to become of it, and for whom it is done."""
+
+    has_last_backup = True
 
     def __init__(
         self,
@@ -126,13 +127,17 @@ class _Target:
         self.edit = edit
         self.has_changes = any(step.action != UNCHANGED for step in steps.values())
         self.wide_mode = file.wide_mode if is_secret or self.has_changes else None
-        self.kept: Path | None = None
+        keep_as = next((step.keep_as for step in steps.values() if step.keep_as), None)
+        self.kept = file.path.with_name(keep_as) if keep_as else None
         self.done: set[str] = set()
         """The stacks that the file is done for."""
 
     def stage(self) -> None:
         make_directory(self.file.path.parent)
-        self.file.stage(self.edit, keep_last=f"{self.file.path.name}.aws-keys.bak")
+        if self.kept:
+            self.kept = self.file.keep_aside(self.kept.name)
+        name = f"{self.file.path.name}.aws-keys.bak" if self.has_last_backup else None
+        self.file.stage(self.edit, keep_last=name)
 
     def commit(self) -> None:
         if self.has_changes:
@@ -142,7 +147,9 @@ class _Target:
 
 
 class _PrivateKey(_Target):
-    """A key file: what it held is kept under a name of its own."""
+    """A key file: what it held is kept for good, so it needs no backup besides."""
+
+    has_last_backup = False
 
     def __init__(self, file: PrivateFile, step: Step, wish: Wish) -> None:
         found = file.data
@@ -153,14 +160,6 @@ class _PrivateKey(_Target):
             return private_key_file(wish.keys)
 
         super().__init__(file, {wish.keys.stack: step}, edit)
-        if found and self.has_changes:
-            self.kept = file.path.with_name(aside_name(found, wish.keys.stack))
-
-    def stage(self) -> None:
-        make_directory(self.file.path.parent)
-        if self.kept:
-            self.kept = self.file.keep_aside(self.kept.name)
-        self.file.stage(self.edit)
 
 
 class _Run:
@@ -285,8 +284,8 @@ class _Run:
             if stack not in target.done:
                 continue
             step = target.steps[stack]
-            kept = str(target.kept) if target.kept else None
-            changes.append(Change(str(target.file.path), step.action, step.facts, kept))
+            kept = str(target.kept) if target.kept and step.keep_as else None
+            changes.append(Change(step.place.path, step.action, step.facts, kept))
             warnings += step.warnings
             modes.append((target.file.path, target.wide_mode))
         for path, mode in modes if changes else []:

@@ -55,6 +55,8 @@ class Step(NamedTuple):
     place: Place
     receipt: Receipt | None = None
     warnings: tuple[str, ...] = ()
+    keep_as: str | None = None
+    """The name that what is there now is to be kept under, for good, beside the file."""
 
 
 class Steps(NamedTuple):
@@ -112,7 +114,7 @@ class Plan:
             try:
                 self.steps[stack] = Steps(
                     self._private_key(contents.private_keys[wish.private_key_path], wish),
-                    self._profile(self._credentials, self._config, wish),
+                    self._profile(self._credentials, self._config, wish, take_over=take_over),
                     self._region(self._config, self._credentials, wish),
                 )
                 self.granted.append(wish)
@@ -130,13 +132,14 @@ class Plan:
 
     def edit_credentials(self, data: bytes | None) -> bytes:
         """``data`` with the keys of every granted wish. Raises `Refused`, `Unreadable`."""
-        if data is self._contents.credentials:
-            document = self._credentials
-        else:
-            document = self._parse_credentials(data)
+        document, take_over = self._credentials, self._take_over
+        if data is not self._contents.credentials:
+            # What was not seen when it was decided is not taken over.
+            document, take_over = self._parse_credentials(data), False
         edits = {}
         for wish in self.granted:
-            if self._profile(document, self._config, wish).action != UNCHANGED:
+            step = self._profile(document, self._config, wish, take_over=take_over)
+            if step.action != UNCHANGED:
                 tokens = _tokens(document.sections.get(wish.profile))
                 edits[wish.profile] = profiles.Edit(_key_options(wish.keys), tokens)
         return document.edit(edits)
@@ -174,7 +177,8 @@ class Plan:
 
         def step(action: str, before: str | None, *warnings: str) -> Step:
             receipt = self._receipt(place, keys, key.fingerprint, before)
-            return Step(action, facts, place, receipt, warnings)
+            keep_as = aside_name(data, keys.stack) if data and action == UPDATED else None
+            return Step(action, facts, place, receipt, warnings, keep_as)
 
         if not data:
             return step(CREATED if data is None else UPDATED, "nothing")
@@ -202,7 +206,12 @@ class Plan:
         )
 
     def _profile(
-        self, credentials: profiles.Document, config: profiles.Document, wish: Wish
+        self,
+        credentials: profiles.Document,
+        config: profiles.Document,
+        wish: Wish,
+        *,
+        take_over: bool,
     ) -> Step:
         keys = wish.keys
         key_id = keys.access_key_id.reveal()
@@ -232,11 +241,15 @@ class Plan:
         if in_config is not None and in_config.get(KEY_ID) == key_id:
             in_config = None
         if _has_keys(section) or _has_keys(in_config):
-            if not self._take_over:
+            if not take_over:
                 raise self._refusal(place, section, in_config, wish)
             if _has_keys(in_config):
                 warnings.append(f"the keys in {self._files.config} are not used any more")
-            return step(UPDATED if section else CREATED, "other keys")
+            taken = step(UPDATED if section else CREATED, "other keys")
+            if not _has_keys(section):
+                return taken
+            digest = hashlib.sha256(self._contents.credentials or b"").hexdigest()[:16]
+            return taken._replace(keep_as=f"{self._files.credentials.name}.taken-over-{digest}")
         return step(UPDATED, "section") if section else step(CREATED, "nothing")
 
     def _refusal(
@@ -256,8 +269,8 @@ class Plan:
             whose = f"an {SECRET_KEY} without its {KEY_ID}"
         path = self._files.credentials if _has_keys(section) else self._files.config
         return Refused(
-            f"profile {wish.profile} in {path} holds {whose}; --take-over replaces it, "
-            "--profile NAME writes another profile"
+            f"profile {wish.profile} in {path} holds {whose}; --take-over replaces it and keeps a "
+            "copy, --profile NAME writes another profile"
         )
 
     def _region(
@@ -278,6 +291,8 @@ class Plan:
             None,
         )
         in_force = elsewhere or there
+        if elsewhere:
+            place = place._replace(path=str(self._files.credentials))
         warnings = self._stronger_options([section, config.defaults, *preferred], wish)
         warnings += [f"{self._files.config} {odd}" for odd in config.oddities]
         action, before = UNCHANGED, None
@@ -295,7 +310,8 @@ class Plan:
         receipt = None
         if action != UNCHANGED:
             receipt = self._receipt(place, wish.keys, region, before)
-        facts = {"section": profiles.CONFIG.header(wish.profile), "region": region}
+        kind = profiles.CREDENTIALS if elsewhere else profiles.CONFIG
+        facts = {"section": kind.header(wish.profile), "region": region}
         return Step(action, facts, place, receipt, tuple(warnings))
 
     def _stronger_options(

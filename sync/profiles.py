@@ -281,20 +281,15 @@ class Document:
 
 
 def _append(text: str, header: str, edit: Edit) -> str:
-    """``text`` with a new section at its end, set apart by a blank line.
+    """``text`` with a new section at its end.
 
-    A text without a final line ending stays without one, so that taking the section and the line
-    endings before it away gives the old text back.
+    One line ending sets it apart: where ``text`` ends with a line ending that makes a blank line,
+    where it does not, none. So what was there can be told from what is there now.
     """
     ending = _line_ending(text) or "\n"
     lines = [f"[{header}]", *(f"{name} = {value}" for name, value in edit.assign.items())]
-    block = ending.join(lines)
-    if not text.removeprefix(_BYTE_ORDER_MARK):
-        return text + block + ending
-    if text[-1] not in "\r\n":
-        return text + ending + ending + block
-    separated = not text.rstrip("\r\n") or text.endswith((ending * 2, "\n\n", "\r\r"))
-    return text + ("" if separated else ending) + block + ending
+    apart = ending if text.removeprefix(_BYTE_ORDER_MARK) else ""
+    return text + apart + "".join(line + ending for line in lines)
 
 
 def _line_ending(text: str, end: int | None = None) -> str:

@@ -39,6 +39,7 @@ def _version_of(pulumi: str) -> tuple[int, ...]:
     with tempfile.TemporaryDirectory() as home:
         environment = {
             "HOME": home,
+            "PULUMI_HOME": home,  # without it, the engine asks the system for the user's home
             "PATH": _path_with(Path(pulumi).parent),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }

@@ -169,7 +169,12 @@ def test_taken_over_files_are_kept_whole(places: Places, tmp_path: Path) -> None
     kept = outcome.changes[0].kept
     assert kept is not None
     assert Path(kept).read_bytes() == before[0]
-    assert credentials.with_name("credentials.before-aws-keys").read_bytes() == before[1]
+    taken = outcome.changes[2].kept
+    assert taken is not None
+    assert Path(taken).name.startswith("credentials.taken-over-")
+    for name in ("a", "b"):
+        sync(places, stack_keys(name))  # whatever comes later
+    assert Path(taken).read_bytes() == before[1]
     assert key.read_bytes() == private_key_file(stack_keys())
 
 

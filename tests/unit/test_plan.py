@@ -14,6 +14,7 @@ from sync.plan import (
     Contents,
     Files,
     Plan,
+    Refused,
     Unreadable,
     Wish,
     aside_name,
@@ -138,6 +139,13 @@ def test_take_over_replaces_keys_and_says_so_in_the_receipt() -> None:
     assert receipt.before == "other keys"
 
 
+def test_only_what_was_seen_is_taken_over() -> None:
+    theirs = profile_of(stack_keys("other"))
+    plan = plan_for(contents=holding(credentials=theirs), take_over=True)
+    with pytest.raises(Refused):
+        plan.edit_credentials(profile_of(stack_keys("written-meanwhile")))
+
+
 def test_the_same_stack_name_in_another_account_is_another_stack() -> None:
     receipts = plan_for().receipts
     elsewhere = rotated()._replace(account_id="210987654321")
@@ -207,7 +215,10 @@ def test_a_region_of_ours_follows_the_stack() -> None:
 
 def test_a_region_in_the_credentials_file_counts() -> None:
     plan = plan_for(contents=holding(credentials=b"[production]\nregion = us-west-2\n"))
-    assert plan.steps["production"].region.action == UNCHANGED
+    step = plan.steps["production"].region
+    assert step.action == UNCHANGED
+    assert step.place.path == "/h/.aws/credentials"
+    assert step.facts["section"] == "production"
 
 
 def test_a_region_for_every_profile_of_the_credentials_file_counts() -> None:

@@ -28,8 +28,13 @@ def write(text: str) -> str:
         ),
         pytest.param(
             "[a]\nx = 1",
-            "[a]\nx = 1\n\n[prod]\naws_access_key_id = ID\naws_secret_access_key = KEY",
-            id="a file without a final newline stays without one",
+            "[a]\nx = 1\n[prod]\naws_access_key_id = ID\naws_secret_access_key = KEY\n",
+            id="a last line without a newline gets one",
+        ),
+        pytest.param(
+            "[a]\nx = 1\n\n",
+            "[a]\nx = 1\n\n\n[prod]\naws_access_key_id = ID\naws_secret_access_key = KEY\n",
+            id="one line sets a new section apart, whatever was there",
         ),
         pytest.param(
             "[a]\r\nx = 1\r\n",

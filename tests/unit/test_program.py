@@ -2,6 +2,8 @@
 
 import json
 import runpy
+import signal
+from collections.abc import Iterator
 from typing import Protocol
 from unittest.mock import Mock
 
@@ -27,6 +29,14 @@ from tests.unit.mocks import (
     default_config,
     run,
 )
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """Keep what the program does with signals out of the tests' own process."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Deploy(Protocol):
@@ -172,3 +182,8 @@ def test_only_production_is_protected() -> None:
         "Pulumi.development.yaml": {"aws-keys:protect": "false"},
         "Pulumi.test.yaml": {"aws-keys:protect": "false"},
     }
+
+
+def test_an_interruption_by_the_engine_leaves_no_traceback(deploy: Deploy) -> None:
+    deploy()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
