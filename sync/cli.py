@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE, DIFFERENT, INTERRUPTED = 0, 1, 2, 3, 130
 
+_VERBS = {
+    "created": ("wrote", "would write"),
+    "updated": ("updated", "would update"),
+    "unchanged": ("unchanged", "unchanged"),
+    "narrowed": ("narrowed", "would narrow"),
+}
 _PROFILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=,-]{0,127}")
 _LONGEST_WAIT = 86_400  # seconds
 _NOT_A_PROFILE = "DEFAULT"  # its options would hold for every profile, configparser says
@@ -315,9 +321,7 @@ def _print_json(
 
 def _describe(change: Change, *, only_look: bool) -> str:
     """One line on a file: what was done, where, and what is there now."""
-    action = change.action
-    if only_look and action != "unchanged":
-        action = f"would be {action}"
+    done, planned = _VERBS[change.action]
     facts = change.facts
     if "fingerprint" in facts:
         detail = f"{facts['algorithm']} {facts['fingerprint']}"
@@ -328,7 +332,7 @@ def _describe(change: Change, *, only_look: bool) -> str:
     else:
         detail = f"mode {facts['was']} -> {facts['mode']}"
     kept = f"; what it held is kept as {_shorten(change.kept)}" if change.kept else ""
-    return f"{action} {_shorten(change.path)}: {detail}{kept}"
+    return f"{planned if only_look else done} {_shorten(change.path)}: {detail}{kept}"
 
 
 def _shorten(path: str) -> str:

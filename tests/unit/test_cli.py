@@ -104,10 +104,10 @@ def test_one_line_a_file_says_what_was_done(sync: Sync) -> None:
     assert done.stdout == ""
     key_id = outputs("production")["access_key_id"]
     key, config, credentials = done.stderr.splitlines()
-    assert key.startswith("production: created ~/.pem/production.pem: ED25519 SHA256:")
-    assert config == "production: created ~/.aws/config: [profile production] region us-west-2"
+    assert key.startswith("production: wrote ~/.pem/production.pem: ED25519 SHA256:")
+    assert config == "production: wrote ~/.aws/config: [profile production] region us-west-2"
     assert credentials == (
-        f"production: created ~/.aws/credentials: [production] access key ...{key_id[-4:]}"
+        f"production: wrote ~/.aws/credentials: [production] access key ...{key_id[-4:]}"
     )
     again = sync("production").stderr.splitlines()
     assert [line.split()[1] for line in again] == ["unchanged"] * 3
@@ -128,7 +128,7 @@ def test_a_machine_gets_json_on_standard_output(sync: Sync) -> None:
 def test_looking_touches_nothing(sync: Sync, look: str) -> None:
     done = sync("production", look)
     assert done.returncode == (3 if look == "--check" else 0)
-    assert done.stderr.count("would be created") == 3
+    assert done.stderr.count("would write") == 3
     assert not sync.files()
 
 
