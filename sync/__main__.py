@@ -1,5 +1,6 @@
 """``python -m sync``: see `sync.cli`."""
 
+import os
 import sys
 
 
@@ -14,4 +15,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # All is written and flushed by now. What the interpreter would tidy up besides takes it a
+    # tenth of sync's own time.
+    os._exit(main())

@@ -84,6 +84,13 @@ def main(arguments: Sequence[str]) -> int:
         return FAILED
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Of a fixed width: to ask the terminal for its own takes argparse an import of some weight."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=88)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, where argparse would print the usage before it."""
@@ -96,7 +103,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m sync",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
