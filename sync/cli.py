@@ -363,10 +363,8 @@ def _progress(text: str, options: argparse.Namespace) -> Iterator[None]:
 def _say(line: str) -> None:
     """Print ``line`` to standard error; whatever it quotes, it stays one line of plain text."""
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-    try:
+    with contextlib.suppress(OSError):  # nobody to tell
         print(text, file=sys.stderr, flush=True)
-    except OSError:  # nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _where(error: BaseException) -> str:

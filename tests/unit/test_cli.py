@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sync import cli
-from sync.engine import Engine
+from sync.engine import Engine, StackError
 from tests.stacks import outputs
 
 ROOT = Path(__file__).parents[2]
@@ -401,6 +401,22 @@ def test_a_machine_learns_of_an_early_failure_too(sync: Sync) -> None:
     done = sync("production", "--json", "-C", "missing")
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"] == "missing is not a directory"
+
+
+def test_the_engine_is_spared_its_look_for_updates(sync: Sync) -> None:
+    sync.does("production", 'echo "$PULUMI_SKIP_UPDATE_CHECK" > skip; cat production.json')
+    sync("production")
+    assert (sync.project / "skip").read_text() == "true\n"
+
+
+def test_an_engine_that_was_stopped_starts_no_more(
+    sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", sync.environ["PATH"])
+    engine = Engine(str(sync.project), 10, sync.environ)
+    engine.stop()
+    with pytest.raises(StackError, match="interrupted"):
+        engine.read_outputs(["production"])("production")
 
 
 def test_no_core_file_is_left_of_a_crash(sync: Sync) -> None:

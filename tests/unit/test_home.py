@@ -352,7 +352,9 @@ def test_one_file_for_credentials_and_config_is_refused(
         sync(Places.find(str(tmp_path)))
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"version": 1}', '{"version": 2, "receipts": []}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"version": 1}', '{"version": 2, "changed": [], "receipts": []}']
+)
 def test_a_receipts_file_that_is_none_is_named_not_overwritten(
     places: Places, tmp_path: Path, content: str
 ) -> None:

@@ -325,6 +325,12 @@ def test_a_refused_stack_does_not_stop_the_others_and_is_left_out_everywhere() -
     assert b"[profile a]" not in plan.edit_config(None)
 
 
+def test_what_was_not_carried_out_gets_no_receipt() -> None:
+    plan = plan_for()
+    plan.granted.clear()
+    assert plan.receipts == NO_RECEIPTS
+
+
 def test_receipts_hold_no_secret_and_survive_the_disk() -> None:
     receipts = plan_for().receipts
     dumped = receipts.dump()

@@ -123,6 +123,15 @@ def test_the_first_copy_is_never_overwritten(path: Path) -> None:
     assert path.with_name("kept").read_bytes() == b"first\n"
 
 
+def test_the_first_copy_is_of_what_was_there_before_the_first_change(path: Path) -> None:
+    with PrivateFile(path) as file:
+        file.stage(add_line)
+        file.keep_first("kept")
+        path.write_bytes(b"theirs, newer\n")
+        file.commit()
+    assert path.with_name("kept").read_bytes() == b"theirs, newer\n"
+
+
 def test_files_kept_aside_never_overwrite_one_another(path: Path) -> None:
     kept = []
     for content in (b"1\n", b"2\n", b"1\n"):
@@ -421,3 +430,26 @@ def test_without_hard_links_nothing_is_overwritten_either(
     assert path.with_name("kept").read_bytes() == b"first\n"
     write(path.with_name("new"))
     assert path.with_name("new").read_bytes() == b"ours\n"
+
+
+def test_without_hard_links_a_file_that_appears_meanwhile_is_edited(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = path.with_name("new")
+
+    def appear_and_fail(*_: object, **__: object) -> None:
+        if not new.exists():
+            new.write_bytes(b"theirs\n")
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", appear_and_fail)
+    write(new)
+    assert new.read_bytes() == b"theirs\nours\n"
+
+
+def test_a_file_of_another_user_is_left_to_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(FileError, match="belongs to another user"):
+        PrivateFile(path)

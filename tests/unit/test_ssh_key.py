@@ -72,6 +72,13 @@ def test_a_damaged_private_half_is_no_key(place: int) -> None:
     assert parse_private_key(damaged) is None
 
 
+def test_a_private_half_of_two_check_numbers_that_differ_is_no_key() -> None:
+    lines = key_pair("production")[0].encode().splitlines(keepends=True)
+    body = bytearray(base64.b64decode(b"".join(lines[1:-1])))
+    body[body.rindex(b"\0\0\0\x0bssh-ed25519") - 1] ^= 1
+    assert parse_private_key(lines[0] + base64.encodebytes(bytes(body)) + lines[-1]) is None
+
+
 def test_rsa_primes_of_another_key_are_no_key() -> None:
     lines = key_pair("production", "RSA")[0].encode().splitlines(keepends=True)
     body = bytearray(base64.b64decode(b"".join(lines[1:-1])))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +13,9 @@ from sync.engine import StackError, short_name
 from sync.secret import Secret
 from sync.stack import USED_OUTPUTS, parse_outputs
 from tests.stacks import key_pair, outputs, stack_keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("algorithm", ["ED25519", "RSA"])
@@ -56,6 +61,15 @@ def test_a_stack_without_outputs_was_never_deployed() -> None:
 def test_a_key_pair_that_does_not_fit_is_refused(changed: dict[str, str], reason: str) -> None:
     with pytest.raises(StackError, match=reason):
         stack_keys(**changed)
+
+
+def test_a_private_key_with_a_passphrase_is_of_no_use(tmp_path: Path) -> None:
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", tmp_path / "key"]
+    subprocess.run(command, check=True)
+    private = (tmp_path / "key").read_text()
+    public = (tmp_path / "key.pub").read_text().strip()
+    with pytest.raises(StackError, match="no private key that ssh takes as it is"):
+        stack_keys(private_key=private, public_key=public)
 
 
 @pytest.mark.parametrize("name", ["private_key", "secret_access_key", "access_key_id"])
