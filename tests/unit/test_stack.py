@@ -64,7 +64,16 @@ def test_a_key_pair_that_does_not_fit_is_refused(changed: dict[str, str], reason
 
 
 def test_a_private_key_with_a_passphrase_is_of_no_use(tmp_path: Path) -> None:
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", tmp_path / "key"]
+    command = [
+        "ssh-keygen",
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "a passphrase",
+        "-f",
+        str(tmp_path / "key"),
+    ]
     subprocess.run(command, check=True)
     private = (tmp_path / "key").read_text()
     public = (tmp_path / "key.pub").read_text().strip()
