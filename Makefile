@@ -31,7 +31,7 @@ bench: venv ## Measure sync beside the engine alone
 	@$(BIN)/python -m benchmarks
 
 lock: venv ## Pin the newest versions that requirements*.in allow, with hashes
-	$(BIN)/python -m uv --version > /dev/null 2>&1 || $(BIN)/pip install --quiet uv
+	$(BIN)/python -m uv --version > /dev/null 2>&1 || $(BIN)/pip install --quiet uv==0.13.9
 	for name in requirements requirements-dev requirements-awscli; do \
 	  $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-header \
 	    --generate-hashes --upgrade $$name.in --output-file $$name.txt || exit 1; done

@@ -58,6 +58,7 @@ def _know_users(original: Callable[[IamResponse], str]) -> None:
         resource = original(call)
         return user_arn(call) if resource == "*" else resource
 
+    # moto's own method, as mypy rightly says.
     IamResponse._determine_resource = determine  # type: ignore[method-assign,assignment]
 
 

@@ -52,7 +52,7 @@ examples:
   python -m sync test --profile ci       another profile name than the stack's
   python -m sync acme/aws-keys/staging   a fully qualified stack; its files are staging's
 
-exit status: 0 done, 1 failed, 2 wrong usage, 3 --check found a difference
+exit status: 0 done, 1 failed, 2 wrong usage, 3 --check found a difference, 130 interrupted
 
 The paths of the AWS files are AWS's own: AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE
 are honoured. What the files held before the first change stays in
@@ -63,11 +63,15 @@ in credentials.aws-keys.bak and config.aws-keys.bak."""
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and give its exit status; no exception leaves it but SystemExit."""
     _forbid_core_dumps()
+    stdout_is_closed = sys.stdout is None
     _replace_closed_streams()
-    # So that they clean up as an interruption does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)  # clean up as when interrupted
     options = _parse(arguments)
+    if options.json and stdout_is_closed:
+        _say("sync: standard output is closed, and --json would go there")
+        return FAILED
     try:
         return _report(_write(_ask_engine(options), options), options)
     except StackError as error:
@@ -137,7 +141,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add("--json", action="store_true", help="tell what was done as JSON on standard output")
     add("--version", action="version", version=f"aws-keys {__version__}")
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit:  # --help or --version was printed, or what is wrong
+        _flush_stdout()
+        raise
     options.stacks = list(dict.fromkeys(options.stacks))
     problem = _problem(options)
     if problem:
@@ -318,8 +326,14 @@ def _print_json(
         for outcome in outcomes
     ]
     document = {"dry_run": options.dry_run or options.check, "stacks": stacks, "error": error}
+    print(json.dumps(document, indent=2))
+    _flush_stdout()
+
+
+def _flush_stdout() -> None:
+    """Exit with FAILED where what was printed cannot be: nobody has got it."""
     try:
-        print(json.dumps(document, indent=2), flush=True)
+        sys.stdout.flush()
     except OSError as failure:
         _say(f"sync: standard output: {failure.strerror}")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # lest Python try again at the end
@@ -386,7 +400,8 @@ def _forbid_core_dumps() -> None:
 
 def _replace_closed_streams() -> None:
     """Give a standard stream that was closed (``2>&-``) somewhere to go."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  for as long as we live
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115  for as long as we live
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  likewise
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115  likewise
 
 

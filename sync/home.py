@@ -110,9 +110,9 @@ class Outcome(NamedTuple):
 
 
 class _Target:
-    """One file: what is to become of it, and for whom it is done."""
+    """One file: what is to become of it, for which stacks, and for which it is done."""
 
-    has_last_backup = True
+    has_backups = True
 
     def __init__(
         self,
@@ -123,21 +123,39 @@ class _Target:
         is_secret: bool = True,
     ) -> None:
         self.file = file
-        self.steps = steps
-        self.edit = edit
-        self.has_changes = any(step.action != UNCHANGED for step in steps.values())
-        self.wide_mode = file.wide_mode if is_secret or self.has_changes else None
-        keep_as = next((step.keep_as for step in steps.values() if step.keep_as), None)
-        self.kept = file.path.with_name(keep_as) if keep_as else None
+        self.steps = dict(steps)
         self.done: set[str] = set()
-        """The stacks that the file is done for."""
+        self.kept: Path | None = None
+        self._edit = edit
+        self._is_secret = is_secret
 
-    def stage(self) -> None:
+    @property
+    def has_changes(self) -> bool:
+        return any(step.action != UNCHANGED for step in self.steps.values())
+
+    @property
+    def wide_mode(self) -> int | None:
+        """The mode, where it is wide and the file is such that this matters."""
+        return self.file.wide_mode if self._is_secret or self.has_changes else None
+
+    @property
+    def keep_as(self) -> Path | None:
+        """Where what is there now is to be kept for good, if it is."""
+        names = [step.keep_as for step in self.steps.values() if step.keep_as]
+        return self.file.path.with_name(names[0]) if names else None
+
+    def stage(self, *, is_first: bool) -> None:
+        if not self.has_changes:
+            return
         make_directory(self.file.path.parent)
-        if self.kept:
-            self.kept = self.file.keep_aside(self.kept.name)
-        name = f"{self.file.path.name}.aws-keys.bak" if self.has_last_backup else None
-        self.file.stage(self.edit, keep_last=name)
+        if self.keep_as:
+            self.kept = self.file.keep_aside(self.keep_as.name)
+        name = self.file.path.name
+        self.file.stage(
+            self._edit,
+            keep_first=f"{name}.before-aws-keys" if self.has_backups and is_first else None,
+            keep_last=f"{name}.aws-keys.bak" if self.has_backups else None,
+        )
 
     def commit(self) -> None:
         if self.has_changes:
@@ -149,7 +167,7 @@ class _Target:
 class _PrivateKey(_Target):
     """A key file: what it held is kept for good, so it needs no backup besides."""
 
-    has_last_backup = False
+    has_backups = False
 
     def __init__(self, file: PrivateFile, step: Step, wish: Wish) -> None:
         found = file.data
@@ -183,7 +201,7 @@ class _Run:
         try:
             self._receipts = Receipts.load(self._receipts_file.data)
         except ReceiptsError as error:
-            raise FileError(self._receipts_file.path, f"{error}; move it away") from None
+            raise FileError(self._receipts_file.path, str(error)) from None
         credentials, config = open_file(files.credentials), open_file(files.config)
         keys: dict[str, PrivateFile] = {}
         for wish in wishes:
@@ -220,56 +238,67 @@ class _Run:
     def pretend(self) -> None:
         """Let `outcomes` tell what `carry_out` would do."""
         for target in self._targets:
-            target.done = {w.keys.stack for w in self._plan.granted} & target.steps.keys()
+            target.done = set(target.steps)
+            target.kept = target.keep_as
 
     def carry_out(self) -> None:
         for file in (self._receipts_file, *(target.file for target in self._targets)):
             file.clear_leftovers()
-        self._stage()
-        self._write_receipts()
+        for key in self._keys:
+            self._attempt(key, self._stage)
+        for target in self._shared:
+            self._stage(target)
+        self._write_receipts(self._plan.receipts)
         if self._pem_directory_mode is not None:
             narrow_directory(self._places.pem_directory)
+        staged_for = len(self._plan.granted)
         for key in self._keys:
-            key.done = self._attempt(key, key.commit)
+            key.done = self._attempt(key, _Target.commit)
         for target in self._shared:
-            if target.has_changes and len(self._plan.granted) < self._staged_for:
-                target.stage()  # anew, without the stacks that failed
-            target.done = self._attempt(target, target.commit)
+            if len(self._plan.granted) < staged_for:  # anew, without the stacks that failed
+                self._attempt(target, self._stage)
+            target.done = self._attempt(target, _Target.commit)
+        self._heed_late_refusals()
+        changed = {str(t.file.path) for t in self._targets if t.done and t.has_changes}
+        self._write_receipts(self._receipts._replace(changed=self._receipts.changed | changed))
 
-    def _stage(self) -> None:
-        for key in self._keys:
-            if key.has_changes:
-                self._attempt(key, key.stage)
-        changing = [target for target in self._shared if target.has_changes]
-        for target in changing:
-            target.stage()
-        for target in changing:
-            path = target.file.path
-            if str(path) not in self._receipts.changed:
-                target.file.keep_first(f"{path.name}.before-aws-keys")
-        self._staged_for = len(self._plan.granted)
+    def _stage(self, target: _Target) -> None:
+        target.stage(is_first=str(target.file.path) not in self._receipts.changed)
 
-    def _attempt(self, target: _Target, act: Callable[[], None]) -> set[str]:
+    def _attempt(self, target: _Target, act: Callable[[_Target], None]) -> set[str]:
         """``act`` on ``target``, and give the stacks that it is done for.
 
         What it fails with fails the stacks concerned, and only them.
         """
-        granted = self._plan.granted
-        concerned = {wish.keys.stack for wish in granted} & target.steps.keys()
+        concerned = set(target.steps)
         if concerned:
             try:
-                act()
+                act(target)
             except (FileError, Refused, Unreadable) as error:
-                self._errors |= dict.fromkeys(concerned, str(error))
-                granted[:] = [wish for wish in granted if wish.keys.stack not in concerned]
+                self._fail(dict.fromkeys(concerned, str(error)))
                 return set()
         return concerned
 
-    def _write_receipts(self) -> None:
-        receipts = self._plan.receipts
+    def _fail(self, errors: Mapping[str, str]) -> None:
+        """Leave out what was still to be done for the stacks of ``errors``."""
+        self._errors |= errors
+        granted = self._plan.granted
+        granted[:] = [wish for wish in granted if wish.keys.stack not in errors]
+        for target in self._targets:
+            for stack in errors.keys() - target.done:
+                target.steps.pop(stack, None)
+
+    def _heed_late_refusals(self) -> None:
+        """Fail the stacks whose profile turned out to be somebody's when it was to be written."""
+        late = {s: why for s, why in self._plan.refusals.items() if s not in self._errors}
+        self._shared[-1].done -= late.keys()
+        self._fail(late)
+
+    def _write_receipts(self, receipts: Receipts) -> None:
         if receipts != self._receipts:
             self._receipts_file.stage(lambda _: receipts.dump())
             self._receipts_file.commit()
+            self._receipts = receipts
 
     def outcomes(self) -> list[Outcome]:
         told: set[object] = set()  # what concerns several stacks is told once

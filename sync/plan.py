@@ -125,20 +125,26 @@ class Plan:
     def receipts(self) -> Receipts:
         """The receipts as they are to be once the plan is carried out."""
         steps = [step for wish in self.granted for step in self.steps[wish.keys.stack]]
-        return Receipts(
-            self._receipts.by_place | {step.place: step.receipt for step in steps if step.receipt},
-            self._receipts.changed | {s.place.path for s in steps if s.action != UNCHANGED},
-        )
+        written = {step.place: step.receipt for step in steps if step.receipt}
+        return self._receipts._replace(by_place=self._receipts.by_place | written)
 
     def edit_credentials(self, data: bytes | None) -> bytes:
-        """``data`` with the keys of every granted wish. Raises `Refused`, `Unreadable`."""
+        """``data`` with the keys of every granted wish. Raises `Unreadable`.
+
+        Where it is not what the plan was made for, a wish may now be refused: it is left out, and
+        told in ``refusals``.
+        """
         document, take_over = self._credentials, self._take_over
         if data is not self._contents.credentials:
             # What was not seen when it was decided is not taken over.
             document, take_over = self._parse_credentials(data), False
         edits = {}
         for wish in self.granted:
-            step = self._profile(document, self._config, wish, take_over=take_over)
+            try:
+                step = self._profile(document, self._config, wish, take_over=take_over)
+            except Refused as refusal:
+                self.refusals[wish.keys.stack] = str(refusal)
+                continue
             if step.action != UNCHANGED:
                 tokens = _tokens(document.sections.get(wish.profile))
                 edits[wish.profile] = profiles.Edit(_key_options(wish.keys), tokens)
@@ -267,10 +273,12 @@ class Plan:
             whose = f"another access key, {mask(there)}"
         else:
             whose = f"an {SECRET_KEY} without its {KEY_ID}"
-        path = self._files.credentials if _has_keys(section) else self._files.config
+        path, then = self._files.credentials, "replaces it and keeps a copy"
+        if not _has_keys(section):
+            path, then = self._files.config, "lets the stack's win over it"
         return Refused(
-            f"profile {wish.profile} in {path} holds {whose}; --take-over replaces it and keeps a "
-            "copy, --profile NAME writes another profile"
+            f"profile {wish.profile} in {path} holds {whose}; --take-over {then}, "
+            "--profile NAME writes another profile"
         )
 
     def _region(
@@ -280,7 +288,7 @@ class Plan:
         region = wish.keys.region
         place = Place("region", str(self._files.config), wish.profile)
         section = config.sections.get(wish.profile)
-        there = section.get("region") if section else None
+        there = (section.get("region") or config.defaults.get("region")) if section else None
         preferred = [credentials.sections.get(wish.profile), credentials.defaults]
         elsewhere = next(
             (

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 OWNER_ONLY = 0o600
 _OWNER_ONLY_DIRECTORY = 0o700
@@ -213,25 +213,24 @@ class PrivateFile:
                     return target
         raise FileError(wanted, "this name and 999 like it are taken")
 
-    def stage(self, edit: Callable[[bytes | None], bytes], keep_last: str | None = None) -> None:
+    def stage(
+        self,
+        edit: Callable[[bytes | None], bytes],
+        *,
+        keep_first: str | None = None,
+        keep_last: str | None = None,
+    ) -> None:
         """Put what ``edit`` makes of the content on the disk beside the file, for `commit`.
 
-        With it goes a copy of the content for the name ``keep_last``, over an older copy there.
-        Raises `FileError`.
+        With it go copies of the content for the names ``keep_first``, unless there is such a file
+        already, and ``keep_last``, over an older one. Raises `FileError`.
         """
         self._edit = edit
+        self._first = self.path.with_name(keep_first) if keep_first else None
         self._last = self.path.with_name(keep_last) if keep_last else None
+        if self._first and os.path.lexists(self._first):
+            self._first = None
         self._stage(self.data)
-
-    def keep_first(self, name: str) -> None:
-        """Copy the content to ``name`` beside the file, unless there is such a copy already.
-
-        If another program changes the file before `commit`, the copy will follow. Raises
-        `FileError`.
-        """
-        target = self.path.with_name(name)
-        if self.data is not None and self._copy_to(target):
-            self._first = target
 
     def _stage(self, base: bytes | None) -> None:
         self._unstage()
@@ -283,8 +282,7 @@ class PrivateFile:
 
     def _rename(self, staged: _Staged) -> bool:
         """Put the staged file in place; False if another program's appeared there meanwhile."""
-        with _naming(self.path):
-            self._place_copies()
+        with _naming(self.path), self._copies_in_place() as keep_copies:
             if self.data is None:
                 try:
                     _place_new(staged.temporary, self._real)
@@ -292,15 +290,37 @@ class PrivateFile:
                     return False
             else:
                 staged.temporary.replace(self._real)
+            keep_copies()
             self._staged = None
             for directory in {self.path.parent, self._real.parent}:
                 _flush_directory(directory)
         return True
 
-    def _place_copies(self) -> None:
-        while self._copies:
-            self._copies[0].temporary.replace(self._copies[0].target)
-            del self._copies[0]
+    @contextlib.contextmanager
+    def _copies_in_place(self) -> Iterator[Callable[[], None]]:
+        """Give the staged copies their names, and take them back unless they are to be kept.
+
+        They come before the file's own rename, so that at no moment the old content is nowhere.
+        """
+        older: dict[Path, Path | None] = {}
+        copies, self._copies = self._copies, []
+        try:
+            for copy in copies:
+                saved = copy.temporary.with_suffix(".old.tmp")
+                older[copy.target] = None
+                with contextlib.suppress(OSError):  # there is none, or there are no hard links
+                    os.link(copy.target, saved, follow_symlinks=False)
+                    older[copy.target] = saved
+                copy.temporary.replace(copy.target)
+            yield older.clear
+        finally:
+            for target, saved_as in older.items():
+                with contextlib.suppress(OSError):
+                    if saved_as is None:
+                        target.unlink()
+                    else:
+                        saved_as.replace(target)
+            _remove(copy.temporary.with_suffix(".old.tmp") for copy in copies)
 
     def _put_back_stray(self) -> None:
         """Let what another program wrote win where it cannot be edited: it must not be lost."""
@@ -314,12 +334,18 @@ class PrivateFile:
         """What was written into the old file after the last look at it, if anything was."""
         if descriptor is None:
             return None
-        with _naming(self.path):
+        try:
             found = _read_settled(descriptor)
             deadline = time.monotonic() + _PATIENCE
             while not found and expected and time.monotonic() < deadline:
                 time.sleep(_POLL)
                 found = _read_settled(descriptor)
+        except OSError:
+            raise FileError(
+                self.path,
+                "it was replaced while another program was writing it, which still goes on: what "
+                "that writes is lost, let it write again",
+            ) from None
         # Truncated and never written again: no content to keep.
         return found if found and found != expected else None
 
@@ -336,8 +362,8 @@ class PrivateFile:
                 return
             if time.monotonic() > deadline:
                 kept = f"; what it held is in {self._last}" if self._copies else ""
-                with _naming(self.path):
-                    self._place_copies()
+                with _naming(self.path), self._copies_in_place() as keep_copies:
+                    keep_copies()
                 raise FileError(self.path, f"another program emptied or removed it{kept}")
             time.sleep(_POLL)
 
@@ -371,9 +397,7 @@ class PrivateFile:
         return f".{self._real.name}.aws-keys-"
 
     def _unstage(self) -> None:
-        for staged in (*self._copies, *filter(None, [self._staged])):
-            with contextlib.suppress(OSError):
-                staged.temporary.unlink()
+        _remove(staged.temporary for staged in (*self._copies, self._staged) if staged)
         self._copies = []
         self._staged = None
 
@@ -411,6 +435,12 @@ class PrivateFile:
                 temporary.unlink()
             raise
         return _Staged(temporary, target, content)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _give_to_owner_of(model: Path, new: Path | int) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 _VERSION = 1
 
 
-class ReceiptsError(ValueError):
+class ReceiptsError(Exception):
     """The receipts file does not hold receipts."""
 
 
@@ -58,6 +58,8 @@ class Receipts(NamedTuple):
         try:
             document = json.loads(data)
             version = document["version"]
+            if version != _VERSION:
+                raise ReceiptsError(f"is of version {version!r}, written by another sync: use that")
             by_place = {
                 Place(entry["kind"], entry["path"], entry["profile"]): Receipt(
                     entry["stack"],
@@ -70,9 +72,7 @@ class Receipts(NamedTuple):
             }
             changed = frozenset(document["changed"])
         except (ValueError, KeyError, TypeError):
-            raise ReceiptsError("does not hold receipts of sync") from None
-        if version != _VERSION:
-            raise ReceiptsError(f"holds receipts of version {version}; known is {_VERSION}")
+            raise ReceiptsError("does not hold receipts of sync; move it away") from None
         return cls(by_place, changed)
 
     def dump(self) -> bytes:

@@ -314,6 +314,8 @@ def test_an_interruption_ends_the_engine_and_leaves_nothing(
     sync: Sync, number: signal.Signals
 ) -> None:
     sync.does("production", "echo $$ > engine; sleep 600")
+    # A signal that the tests' own process ignores would be ignored in its children too.
+    before = signal.signal(number, signal.default_int_handler)
     with subprocess.Popen(
         sync.command("production"),
         cwd=sync.project,
@@ -325,6 +327,7 @@ def test_an_interruption_ends_the_engine_and_leaves_nothing(
             time.sleep(0.01)
         for _ in range(3):  # whoever is in a hurry
             process.send_signal(number)
+        signal.signal(number, before)
         _, said = process.communicate()
     assert (process.returncode, said) == (130, "sync: interrupted\n")
     assert not is_running(int((sync.project / "engine").read_text()))
@@ -371,11 +374,34 @@ def test_the_last_word_of_an_engine_that_gives_no_reason(sync: Sync) -> None:
     )
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", "2>/dev/null <&- >&-"])
 def test_with_nobody_to_tell_the_files_are_written_all_the_same(sync: Sync, closed: str) -> None:
     done = in_a_shell(sync, f'"$@" {closed}')
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert ".pem/production.pem" in sync.files()
+
+
+@pytest.mark.parametrize("printed", ["--help", "--version"])
+def test_an_answer_that_cannot_be_printed_is_a_failure(sync: Sync, printed: str) -> None:
+    done = in_a_shell(sync, f'"$@" {printed} > /dev/full')
+    assert fails(done) == "sync: standard output: No space left on device"
+
+
+def test_json_to_a_closed_output_writes_nothing(sync: Sync) -> None:
+    done = in_a_shell(sync, '"$@" --json >&-')
+    assert fails(done) == "sync: standard output is closed, and --json would go there"
+    assert not sync.files()
+
+
+def test_without_standard_input_a_missing_passphrase_is_told(sync: Sync) -> None:
+    sync.does("production", "echo 'error: passphrase must be set with ...' >&2; exit 255")
+    assert "set PULUMI_CONFIG_PASSPHRASE" in fails(in_a_shell(sync, '"$@" <&-'))
+
+
+def test_nohup_is_heeded(sync: Sync) -> None:
+    sync.does("production", "kill -HUP $PPID; sleep 0.1; cat production.json")
+    done = in_a_shell(sync, "trap '' HUP; exec \"$@\"")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("to", [">/dev/full", "| exec 0<&-"])

@@ -14,7 +14,6 @@ from sync.plan import (
     Contents,
     Files,
     Plan,
-    Refused,
     Unreadable,
     Wish,
     aside_name,
@@ -142,8 +141,28 @@ def test_take_over_replaces_keys_and_says_so_in_the_receipt() -> None:
 def test_only_what_was_seen_is_taken_over() -> None:
     theirs = profile_of(stack_keys("other"))
     plan = plan_for(contents=holding(credentials=theirs), take_over=True)
-    with pytest.raises(Refused):
-        plan.edit_credentials(profile_of(stack_keys("written-meanwhile")))
+    newer = profile_of(stack_keys("written-meanwhile"))
+    assert plan.edit_credentials(newer) == newer
+    assert "another access key" in plan.refusals["production"]
+
+
+@pytest.mark.parametrize("kind", ["credentials", "config"])
+def test_what_another_program_wrote_meanwhile_is_edited(kind: str) -> None:
+    plan = plan_for()
+    edit = plan.edit_credentials if kind == "credentials" else plan.edit_config
+    assert edit(b"[theirs]\nx = 1\n").startswith(b"[theirs]\nx = 1\n\n[pro")
+
+
+def test_the_present_keys_in_the_config_file_are_nobody_elses() -> None:
+    plan = plan_for(contents=holding(config=profile_of(OURS, "profile production")))
+    assert plan.steps["production"].profile.action == CREATED
+
+
+def test_a_region_for_every_profile_of_the_config_file_counts() -> None:
+    config = b"[DEFAULT]\nregion = eu-west-1\n[profile production]\n"
+    step = plan_for(contents=holding(config=config)).steps["production"].region
+    assert step.action == UNCHANGED
+    assert "eu-west-1" in step.warnings[0]
 
 
 def test_the_same_stack_name_in_another_account_is_another_stack() -> None:
@@ -236,9 +255,9 @@ def test_an_empty_region_is_none(empty: str) -> None:
 
 def test_keys_in_the_config_file_are_somebodys_too() -> None:
     config = profile_of(stack_keys("other"), "profile production")
-    assert "/h/.aws/config holds another access key" in refusal(
-        plan_for(contents=holding(config=config))
-    )
+    text = refusal(plan_for(contents=holding(config=config)))
+    assert "/h/.aws/config holds another access key" in text
+    assert "lets the stack's win over it" in text
     plan = plan_for(contents=holding(config=config), take_over=True)
     assert "not used any more" in plan.steps["production"].profile.warnings[0]
 

@@ -115,21 +115,46 @@ def test_a_dangling_link_gets_its_target(tmp_path: Path) -> None:
     assert (tmp_path / "target").read_bytes() == b"ours\n"
 
 
+def change_and_keep_first(path: Path) -> None:
+    with PrivateFile(path) as file:
+        file.stage(add_line, keep_first="kept")
+        file.commit()
+
+
 def test_the_first_copy_is_never_overwritten(path: Path) -> None:
     for content in (b"first\n", b"second\n"):
         path.write_bytes(content)
-        with PrivateFile(path) as file:
-            file.keep_first("kept")
+        change_and_keep_first(path)
     assert path.with_name("kept").read_bytes() == b"first\n"
 
 
 def test_the_first_copy_is_of_what_was_there_before_the_first_change(path: Path) -> None:
     with PrivateFile(path) as file:
-        file.stage(add_line)
-        file.keep_first("kept")
+        file.stage(add_line, keep_first="kept")
         path.write_bytes(b"theirs, newer\n")
         file.commit()
     assert path.with_name("kept").read_bytes() == b"theirs, newer\n"
+
+
+def test_copies_are_as_they_were_when_the_change_itself_fails(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.with_name("last").write_bytes(b"older\n")
+    replace = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if target == path:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with PrivateFile(path) as file:
+        file.stage(add_line, keep_first="first", keep_last="last")
+        with pytest.raises(FileError, match="busy; if it is mounted by itself"):
+            file.commit()
+    assert path.read_bytes() == b"theirs\n"
+    assert path.with_name("last").read_bytes() == b"older\n"
+    assert names(path) == {"credentials", "last"}
 
 
 def test_files_kept_aside_never_overwrite_one_another(path: Path) -> None:
@@ -201,6 +226,22 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
     assert path.read_bytes() == b"theirs\nours\n"
 
 
+def test_a_file_that_appears_at_the_last_moment_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "credentials"
+    link = os.link
+
+    def link_too_late(source: Path, target: Path, **options: bool) -> None:
+        if not path.exists():
+            path.write_bytes(b"theirs\n")
+        link(source, target, **options)
+
+    monkeypatch.setattr(os, "link", link_too_late)
+    write(path)
+    assert path.read_bytes() == b"theirs\nours\n"
+
+
 def test_what_is_written_into_the_old_file_during_the_rename_is_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,18 +282,23 @@ def test_what_is_written_late_and_cannot_be_edited_wins(
     assert path.read_bytes() == b"not to be edited\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_waits_until_nothing_can_be_lost(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     replace = Path.replace
+    before = signal.signal(number, signal.default_int_handler)
 
     def replace_interrupted(self: Path, target: Path) -> Path:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", replace_interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write(path)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write(path)
+    finally:
+        signal.signal(number, before)
     assert path.read_bytes() == b"theirs\nours\n"
 
 
@@ -425,8 +471,7 @@ def test_without_hard_links_nothing_is_overwritten_either(
     monkeypatch.setattr(os, "link", no_links)
     for content in (b"first\n", b"second\n"):
         path.write_bytes(content)
-        with PrivateFile(path) as file:
-            file.keep_first("kept")
+        change_and_keep_first(path)
     assert path.with_name("kept").read_bytes() == b"first\n"
     write(path.with_name("new"))
     assert path.with_name("new").read_bytes() == b"ours\n"

@@ -172,3 +172,12 @@ def test_what_some_readers_stumble_over_is_named(data: bytes, word: str) -> None
 def test_the_options_of_the_section_for_all_are_known() -> None:
     document = Document(b"[DEFAULT]\nregion = r\n[a]\n[DEFAULT]\nx = 1\n", CREDENTIALS, ["a"])
     assert set(document.defaults.options) == {"region", "x"}
+
+
+def test_one_of_ten_thousand_profiles_is_edited_and_no_byte_of_the_others() -> None:
+    sections = [
+        f"[p{n}]\naws_access_key_id = {n}\naws_secret_access_key = s{n}\n\n" for n in range(10_000)
+    ]
+    edited = Document("".join(sections).encode(), CREDENTIALS, ["p5000"]).edit({"p5000": NEW})
+    sections[5000] = "[p5000]\naws_access_key_id = ID\naws_secret_access_key = KEY\n\n"
+    assert edited == "".join(sections).encode()
