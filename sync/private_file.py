@@ -291,7 +291,7 @@ class PrivateFile:
             else:
                 staged.temporary.replace(self._real)
             keep_copies()
-            self._staged = None
+            self._first = self._staged = None
             for directory in {self.path.parent, self._real.parent}:
                 _flush_directory(directory)
         return True
@@ -307,10 +307,13 @@ class PrivateFile:
         try:
             for copy in copies:
                 saved = copy.temporary.with_suffix(".old.tmp")
-                older[copy.target] = None
-                with contextlib.suppress(OSError):  # there is none, or there are no hard links
+                try:
                     os.link(copy.target, saved, follow_symlinks=False)
                     older[copy.target] = saved
+                except FileNotFoundError:
+                    older[copy.target] = None
+                except OSError:  # no hard links here: the newer copy will have to stay
+                    pass
                 copy.temporary.replace(copy.target)
             yield older.clear
         finally:

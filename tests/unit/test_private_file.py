@@ -265,6 +265,15 @@ def write_during_the_rename(monkeypatch: pytest.MonkeyPatch, path: Path, content
     monkeypatch.setattr(Path, "replace", replace_under_a_writer)
 
 
+def test_the_first_copy_stays_that_of_the_first_change(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_during_the_rename(monkeypatch, path, b"written late\n")
+    change_and_keep_first(path)
+    assert path.read_bytes() == b"written late\nours\n"
+    assert path.with_name("kept").read_bytes() == b"theirs\n"
+
+
 def refuse_what_is_new(data: bytes | None) -> bytes:
     if data != b"theirs\n":
         raise LookupError
@@ -460,6 +469,29 @@ def test_a_writer_that_keeps_the_file_open_is_told_of(
     monkeypatch.setattr(private_file, "_PATIENCE", 0.1)
     with path.open("ab"), pytest.raises(FileError, match="another program keeps writing it"):
         PrivateFile(path)
+
+
+def test_without_hard_links_a_backup_is_at_least_a_newer_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.with_name("last").write_bytes(b"older\n")
+    replace = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if target == path:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(self, target)
+
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "link", no_links)
+    with PrivateFile(path) as file:
+        file.stage(add_line, keep_last="last")
+        with pytest.raises(FileError):
+            file.commit()
+    assert path.with_name("last").read_bytes() == b"theirs\n"
 
 
 def test_without_hard_links_nothing_is_overwritten_either(
