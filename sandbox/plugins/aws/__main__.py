@@ -25,7 +25,6 @@ serve(
         functions={
             "aws:index/getCallerIdentity:getCallerIdentity": functions.get_caller_identity,
             "aws:index/getPartition:getPartition": functions.get_partition,
-            "aws:index/getRegion:getRegion": functions.get_region,
         },
         check_settings=session.check,
         configure=session.configure,

@@ -1,4 +1,4 @@
-"""The functions of the aws plugin: whose account this is, and where."""
+"""The functions of the aws plugin: whose account this is, and in which part of AWS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Functions:
 
     def get_partition(self, _: Properties) -> Properties:
         """`aws:index/getPartition:getPartition`: the partition the region belongs to."""
-        partition, _region = _find(self.session.region)
+        partition = _partition_of(self.session.region)
         suffix = partition["dnsSuffix"]
         return {
             "id": partition["partition"],
@@ -36,23 +36,11 @@ class Functions:
             "reverseDnsPrefix": ".".join(reversed(suffix.split("."))),
         }
 
-    def get_region(self, arguments: Properties) -> Properties:
-        """`aws:index/getRegion:getRegion`."""
-        region = arguments.get("region") or arguments.get("name") or self.session.region
-        partition, about = _find(region)
-        return {
-            "id": region,
-            "region": region,
-            "name": region,
-            "description": about["description"],
-            "endpoint": f"ec2.{region}.{partition['dnsSuffix']}",
-        }
 
-
-def _find(region: str) -> tuple[Properties, Properties]:
+def _partition_of(region: str) -> Properties:
     for partition in _partitions():
         if region in partition["regions"]:
-            return partition, partition["regions"][region]
+            return partition
     raise PluginError(f"no AWS region is called {region}")
 
 
