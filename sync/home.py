@@ -260,7 +260,8 @@ class _Run:
             target.done = self._attempt(target, _Target.commit)
         self._heed_late_refusals()
         changed = {str(t.file.path) for t in self._targets if t.done and t.has_changes}
-        self._write_receipts(self._receipts._replace(changed=self._receipts.changed | changed))
+        with contextlib.suppress(FileError):  # all is done; what is lost is only this note of it
+            self._write_receipts(self._receipts._replace(changed=self._receipts.changed | changed))
 
     def _stage(self, target: _Target) -> None:
         target.stage(is_first=str(target.file.path) not in self._receipts.changed)

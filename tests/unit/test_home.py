@@ -279,6 +279,23 @@ def test_what_could_not_be_written_is_not_told_as_done(
     assert [Path(change.path).name for change in outcome.changes] == ["production.pem", "config"]
 
 
+def test_a_note_that_cannot_be_taken_afterwards_is_no_failure(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = PrivateFile.commit
+    receipts = iter(["written before", "written after"])
+
+    def fail_the_second_time(self: PrivateFile) -> None:
+        if self.path.name == "receipts.json" and next(receipts) == "written after":
+            raise FileError(self.path, "No space left on device")
+        commit(self)
+
+    monkeypatch.setattr(PrivateFile, "commit", fail_the_second_time)
+    assert not errors(sync(places))
+    assert not next(receipts, None)
+    assert not any(outcome.has_changes for outcome in preview(places))
+
+
 def test_no_profile_is_written_for_a_key_file_that_failed(
     places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
