@@ -35,7 +35,7 @@ from sync.private_file import (
 from sync.receipts import Receipts, ReceiptsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 NARROWED = "narrowed"
 
@@ -328,18 +328,22 @@ class _Run:
         return Outcome(stack, wish.profile, tuple(changes), tuple(fresh), self._errors.get(stack))
 
 
+@contextlib.contextmanager
+def _opened(places: Places, wishes: Sequence[Wish], *, take_over: bool) -> Iterator[_Run]:
+    with contextlib.ExitStack() as stack:
+
+        def open_file(path: Path) -> PrivateFile:
+            return stack.enter_context(PrivateFile(path))
+
+        yield _Run(places, wishes, open_file, take_over=take_over)
+
+
 def preview(places: Places, wishes: Sequence[Wish], *, take_over: bool) -> list[Outcome]:
     """What `write` would do: an outcome for each of ``wishes``. Nothing is touched.
 
     Raises `FileError` or `Unreadable` for what concerns every stack.
     """
-    with contextlib.ExitStack() as stack:
-        run = _Run(
-            places,
-            wishes,
-            lambda path: stack.enter_context(PrivateFile(path)),
-            take_over=take_over,
-        )
+    with _opened(places, wishes, take_over=take_over) as run:
         run.pretend()
         return run.outcomes()
 
@@ -359,13 +363,7 @@ def write(
     """
     with (
         lock(places.state_directory / "lock", patience, on_wait),
-        contextlib.ExitStack() as stack,
+        _opened(places, wishes, take_over=take_over) as run,
     ):
-        run = _Run(
-            places,
-            wishes,
-            lambda path: stack.enter_context(PrivateFile(path)),
-            take_over=take_over,
-        )
         run.carry_out()
         return run.outcomes()

@@ -136,18 +136,30 @@ def test_the_first_copy_is_of_what_was_there_before_the_first_change(path: Path)
     assert path.with_name("kept").read_bytes() == b"theirs, newer\n"
 
 
+def let_the_change_of(path: Path, monkeypatch: pytest.MonkeyPatch, fail: OSError) -> None:
+    """Let everything else be replaced, but ``path`` fail."""
+    replace = Path.replace
+
+    def replace_or_fail(self: Path, target: Path) -> Path:
+        if target == path:
+            raise fail
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_or_fail)
+
+
+def let_there_be_no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
 def test_copies_are_as_they_were_when_the_change_itself_fails(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.with_name("last").write_bytes(b"older\n")
-    replace = Path.replace
-
-    def fail(self: Path, target: Path) -> Path:
-        if target == path:
-            raise OSError(errno.EBUSY, "Device or resource busy")
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", fail)
+    let_the_change_of(path, monkeypatch, fail=OSError(errno.EBUSY, "Device or resource busy"))
     with PrivateFile(path) as file:
         file.stage(add_line, keep_first="first", keep_last="last")
         with pytest.raises(FileError, match="busy; if it is mounted by itself"):
@@ -475,18 +487,8 @@ def test_without_hard_links_a_backup_is_at_least_a_newer_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.with_name("last").write_bytes(b"older\n")
-    replace = Path.replace
-
-    def fail(self: Path, target: Path) -> Path:
-        if target == path:
-            raise OSError(errno.EIO, "Input/output error")
-        return replace(self, target)
-
-    def no_links(*_: object, **__: object) -> None:
-        raise OSError(errno.EPERM, "no hard links here")
-
-    monkeypatch.setattr(Path, "replace", fail)
-    monkeypatch.setattr(os, "link", no_links)
+    let_the_change_of(path, monkeypatch, fail=OSError(errno.EIO, "Input/output error"))
+    let_there_be_no_hard_links(monkeypatch)
     with PrivateFile(path) as file:
         file.stage(add_line, keep_last="last")
         with pytest.raises(FileError):
@@ -497,10 +499,7 @@ def test_without_hard_links_a_backup_is_at_least_a_newer_one(
 def test_without_hard_links_nothing_is_overwritten_either(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_links(*_: object, **__: object) -> None:
-        raise OSError(errno.EPERM, "no hard links here")
-
-    monkeypatch.setattr(os, "link", no_links)
+    let_there_be_no_hard_links(monkeypatch)
     for content in (b"first\n", b"second\n"):
         path.write_bytes(content)
         change_and_keep_first(path)
