@@ -22,12 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import SandboxError
+from sandbox.project import STACKS
 from sandbox.world import World, sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STACKS = ("production", "staging", "development", "test")
 MEMORY = """
 import sys
 from sync.cli import main
@@ -80,8 +80,7 @@ def main(arguments: list[str]) -> int:
 def _deploy(world: World) -> None:
     for stack in STACKS:
         _tell(f"deploying {stack}")
-        world.run("pulumi", "stack", "init", stack, "--no-select")
-        world.run("pulumi", "up", "--stack", stack, "--yes", "--skip-preview")
+        world.deploy(stack)
 
 
 def _compare(world: World, runs: int) -> list[Row]:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
+from sandbox.project import STACKS
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from sandbox.world import World
 
-STACKS = ("production", "staging", "development", "test")
 PROTECTED = "production"
 UPDATE = "pulumi up --yes --skip-preview --stack"
 

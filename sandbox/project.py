@@ -12,6 +12,9 @@ from sandbox.errors import SandboxError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
+STACKS = ("production", "staging", "development", "test")
+"""The stacks that the project has settings for."""
+
 # What ties a stack's settings to somebody's secrets: the engine's words for it.
 _ENCRYPTION = {"secretsprovider", "encryptedkey", "encryptionsalt"}
 

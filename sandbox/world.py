@@ -68,6 +68,11 @@ class World:
             check=check,
         )
 
+    def deploy(self, stack: str) -> None:
+        """Make a stack and what it holds. Raises `CalledProcessError` as `run` does."""
+        self.run("pulumi", "stack", "init", stack, "--no-select")
+        self.run("pulumi", "up", "--stack", stack, "--yes", "--skip-preview")
+
 
 @contextmanager
 def sandbox(keep: Path | None = None) -> Iterator[World]:

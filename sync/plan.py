@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sync import profiles
 from sync.receipts import Place, Receipt, Receipts, hash_access_key_id
-from sync.ssh_key import PublicKey, parse_private_key, parse_public_key
+from sync.ssh_key import parse_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -177,7 +177,7 @@ class Plan:
 
     def _private_key(self, data: bytes | None, wish: Wish) -> Step:
         keys = wish.keys
-        key = public_key(keys)
+        key = keys.public_key
         place = Place("private key", str(wish.private_key_path))
         facts = {"algorithm": key.algorithm, "fingerprint": key.fingerprint}
 
@@ -369,14 +369,6 @@ class Plan:
 def mask(access_key_id: str) -> str:
     """As much of an access key's id as is shown: the last four characters, as in AWS's console."""
     return f"...{access_key_id[-4:]}"
-
-
-def public_key(keys: StackKeys) -> PublicKey:
-    """The public half of the stack's key pair."""
-    key = parse_public_key(keys.public_key)
-    if key is None:
-        raise ValueError("public_key is checked when the stack is read")
-    return key
 
 
 def private_key_file(keys: StackKeys) -> bytes:

@@ -413,8 +413,7 @@ class PrivateFile:
             try:
                 _place_new(temporary, target)
             except BaseException:
-                with contextlib.suppress(OSError):
-                    temporary.unlink()
+                _remove([temporary])
                 raise
             _flush_directory(target.parent)
         return True
@@ -434,8 +433,7 @@ class PrivateFile:
                 _give_to_owner_of(target.parent if self.mode is None else self._real, descriptor)
                 os.fsync(descriptor)
         except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+            _remove([temporary])
             raise
         return _Staged(temporary, target, content)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sync.engine import StackError, short_name
 from sync.secret import Secret
-from sync.ssh_key import parse_private_key, parse_public_key
+from sync.ssh_key import PublicKey, parse_private_key, parse_public_key
 
 
 class Form(NamedTuple):
@@ -41,7 +41,7 @@ class StackKeys(NamedTuple):
     stack: str
     """The last part of the stack's name."""
     key_algorithm: str
-    public_key: str
+    public_key: PublicKey
     private_key: Secret
     account_id: str
     region: str
@@ -77,19 +77,21 @@ def parse_outputs(stack: str, printed: str) -> StackKeys:
         name: Secret(outputs[name]) if form.is_secret else outputs[name]
         for name, form in USED_OUTPUTS.items()
     }
-    keys = StackKeys(short_name(stack), **values)
-    _check_key_pair(keys)
-    return keys
+    values["public_key"] = _check_key_pair(outputs)
+    return StackKeys(short_name(stack), **values)
 
 
-def _check_key_pair(keys: StackKeys) -> None:
-    public = parse_public_key(keys.public_key)
-    private = parse_private_key(keys.private_key.reveal().encode())
+def _check_key_pair(outputs: dict[str, str]) -> PublicKey:
+    public = parse_public_key(outputs["public_key"])
+    private = parse_private_key(outputs["private_key"].encode())
     if public is None:
         raise StackError("output public_key is no public key")
     if private is None or private.has_passphrase:
         raise StackError("output private_key is no private key that ssh takes as it is")
     if private.public_key != public:
         raise StackError("output private_key is not the private half of public_key")
-    if public.algorithm != keys.key_algorithm:
-        raise StackError(f"output key_algorithm says {keys.key_algorithm}, the key is another")
+    if public.algorithm != outputs["key_algorithm"]:
+        raise StackError(
+            f"output key_algorithm says {outputs['key_algorithm']}, the key is another"
+        )
+    return public

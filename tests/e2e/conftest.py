@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.engine import build
+from sandbox.project import STACKS
 from sandbox.world import World, sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-STACKS = ("production", "staging", "development", "test")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -36,13 +35,8 @@ def world() -> Iterator[World]:
 @pytest.fixture(scope="session")
 def deployed(world: World) -> World:
     """The shared sandbox with all four stacks deployed as they come, to be read only."""
-
-    def deploy(stack: str) -> None:
-        world.run("pulumi", "stack", "init", stack, "--no-select")
-        world.run("pulumi", "up", "--stack", stack, "--yes", "--skip-preview")
-
     with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(deploy, STACKS))
+        list(pool.map(world.deploy, STACKS))
     return world
 
 

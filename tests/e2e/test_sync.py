@@ -11,8 +11,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from sandbox.project import STACKS
 from sync.ssh_key import parse_public_key
-from tests.e2e.conftest import STACKS
 
 if TYPE_CHECKING:
     from sandbox.world import World
