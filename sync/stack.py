@@ -23,10 +23,16 @@ _ACCESS_KEY_ID = re.compile(r"\w{16,128}", re.ASCII)  # IAM API reference, Acces
 _PUBLIC_KEY = re.compile(r"ssh-(ed25519|rsa) [A-Za-z0-9+/]+={0,2}( [ -~]*)?")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[ -~\n]+\n-----END [ -~]+\n*")
 
+_NAME = re.compile(r"[ -~]{1,255}")
+_USER_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:user/[!-~]+")
+
 USED_OUTPUTS = {
+    "key_name": Form(_NAME, "one line of at most 255 characters"),
     "key_algorithm": Form(re.compile(r"ED25519|RSA"), "ED25519 or RSA"),
     "public_key": Form(_PUBLIC_KEY, "one line, as in authorized_keys"),
     "private_key": Form(_PRIVATE_KEY, "a private key as ssh takes it", is_secret=True),
+    "user_name": Form(_NAME, "one line of at most 255 characters"),
+    "user_arn": Form(_USER_ARN, "the ARN of an IAM user"),
     "account_id": Form(re.compile(r"[0-9]{12}"), "12 digits"),
     "region": Form(re.compile(r"[a-z0-9-]+"), "one line of a-z, 0-9 and '-'"),
     "access_key_id": Form(_ACCESS_KEY_ID, "16 to 128 letters and digits", is_secret=True),
@@ -34,19 +40,63 @@ USED_OUTPUTS = {
 }
 """The outputs that sync reads, by name."""
 
+OUTPUTS_OF_A_ROTATION = {
+    "previous_access_key": Form(re.compile("Active|Inactive"), "Active or Inactive"),
+    "previous_access_key_id": USED_OUTPUTS["access_key_id"],
+    "previous_secret_access_key": USED_OUTPUTS["secret_access_key"],
+    "previous_private_key": USED_OUTPUTS["private_key"],
+}
+"""Those that are there only while a rotation is under way."""
+
+GENERATIONS = ("access_key_generation", "key_pair_generation")
+"""Numbers from 1. A stack that was deployed by an earlier version has none, and is at 1."""
+
+
+class PreviousAccessKey(NamedTuple):
+    """The access key that a rotation is to replace, while it is still there."""
+
+    status: str
+    """``Active`` or ``Inactive``, as AWS has it."""
+    access_key_id: Secret
+    secret_access_key: Secret
+
+
+class PreviousKeyPair(NamedTuple):
+    """The SSH key that a rotation is to replace, while it is still kept."""
+
+    private_key: Secret
+    public_key: PublicKey
+
 
 class StackKeys(NamedTuple):
     """What a stack gives to the files of a home directory, each value checked."""
 
     stack: str
     """The last part of the stack's name."""
+    key_name: str
     key_algorithm: str
     public_key: PublicKey
     private_key: Secret
+    user_name: str
+    user_arn: str
     account_id: str
     region: str
     access_key_id: Secret
     secret_access_key: Secret
+    access_key_generation: int = 1
+    key_pair_generation: int = 1
+    previous_access_key: PreviousAccessKey | None = None
+    previous_key_pair: PreviousKeyPair | None = None
+
+    @property
+    def with_previous_access_key(self) -> StackKeys:
+        """The same with the previous access key in force, as long as there is one."""
+        previous = self.previous_access_key
+        if previous is None:
+            return self
+        return self._replace(
+            access_key_id=previous.access_key_id, secret_access_key=previous.secret_access_key
+        )
 
 
 def parse_outputs(stack: str, printed: str) -> StackKeys:
@@ -63,7 +113,8 @@ def parse_outputs(stack: str, printed: str) -> StackKeys:
         raise StackError(f"has no outputs: deploy it with 'pulumi up -s {stack}'")
     if not isinstance(outputs, dict):
         raise StackError("pulumi printed something else than the stack's outputs")
-    for name, form in USED_OUTPUTS.items():
+    previous = {name: form for name, form in OUTPUTS_OF_A_ROTATION.items() if name in outputs}
+    for name, form in (USED_OUTPUTS | previous).items():
         if name not in outputs:
             raise StackError(f"output {name} is missing: deploy it with 'pulumi up -s {stack}'")
         value = outputs[name]
@@ -78,7 +129,38 @@ def parse_outputs(stack: str, printed: str) -> StackKeys:
         for name, form in USED_OUTPUTS.items()
     }
     values["public_key"] = _check_key_pair(outputs)
+    for name in GENERATIONS:
+        values[name] = _generation(name, outputs.get(name, 1))
+    values["previous_access_key"] = _previous_access_key(outputs)
+    values["previous_key_pair"] = _previous_key_pair(outputs)
     return StackKeys(short_name(stack), **values)
+
+
+def _generation(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise StackError(f"output {name} is not of the form it must have: a number from 1")
+    return value
+
+
+def _previous_access_key(outputs: dict[str, str]) -> PreviousAccessKey | None:
+    names = [name for name in OUTPUTS_OF_A_ROTATION if "access_key" in name]
+    there = [name for name in names if name in outputs]
+    if not there:
+        return None
+    if there != names:
+        missing = next(name for name in names if name not in there)
+        raise StackError(f"output {missing} is missing, while {there[0]} is there")
+    status, key_id, secret = (outputs[name] for name in names)
+    return PreviousAccessKey(status, Secret(key_id), Secret(secret))
+
+
+def _previous_key_pair(outputs: dict[str, str]) -> PreviousKeyPair | None:
+    if "previous_private_key" not in outputs:
+        return None
+    key = parse_private_key(outputs["previous_private_key"].encode())
+    if key is None or key.has_passphrase:
+        raise StackError("output previous_private_key is no private key that ssh takes as it is")
+    return PreviousKeyPair(Secret(outputs["previous_private_key"]), key.public_key)
 
 
 def _check_key_pair(outputs: dict[str, str]) -> PublicKey:

@@ -68,3 +68,17 @@ def stack_keys(
 def rotated(stack: str = "production") -> StackKeys:
     """The keys of ``stack`` after both its key pair and its access key were replaced."""
     return stack_keys(f"rotated/{stack}")
+
+
+def rotating(stack: str = "production", status: str = "Active") -> StackKeys:
+    """The keys of ``stack`` while both its keys are being replaced."""
+    key_id, secret = access_key(f"previous/{stack}")
+    return stack_keys(
+        stack,
+        access_key_generation=2,
+        previous_access_key=status,
+        previous_access_key_id=key_id,
+        previous_secret_access_key=secret,
+        key_pair_generation=2,
+        previous_private_key=key_pair(f"previous/{stack}")[0],
+    )

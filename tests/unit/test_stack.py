@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import pickle
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sync.engine import StackError, short_name
 from sync.secret import Secret
+from sync.ssh_key import parse_public_key
 from sync.stack import USED_OUTPUTS, parse_outputs
-from tests.stacks import key_pair, outputs, stack_keys
+from tests.stacks import access_key, key_pair, outputs, rotating, stack_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,3 +135,47 @@ def test_a_secret_does_not_show_itself() -> None:
         assert keys.private_key.reveal() not in text
     with pytest.raises(TypeError, match="not serialized"):
         pickle.dumps(secret)
+
+
+def test_a_stack_of_an_earlier_version_is_at_the_first_generation() -> None:
+    keys = stack_keys()
+    assert (keys.access_key_generation, keys.key_pair_generation) == (1, 1)
+    assert (keys.previous_access_key, keys.previous_key_pair) == (None, None)
+    assert keys.with_previous_access_key == keys
+
+
+def test_while_a_rotation_is_under_way_the_previous_keys_are_there() -> None:
+    keys = rotating(status="Inactive")
+    assert keys.previous_access_key is not None
+    assert keys.previous_access_key.status == "Inactive"
+    key_id, secret = access_key("previous/production")
+    before = keys.with_previous_access_key
+    assert (before.access_key_id.reveal(), before.secret_access_key.reveal()) == (key_id, secret)
+    assert keys.previous_key_pair is not None
+    assert keys.previous_key_pair.public_key == parse_public_key(key_pair("previous/production")[1])
+    assert secret not in repr(keys)
+    assert "PRIVATE" not in repr(keys)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"access_key_generation": 0}, "access_key_generation is not of the form"),
+        ({"key_pair_generation": "2"}, "key_pair_generation is not of the form"),
+        ({"key_pair_generation": True}, "key_pair_generation is not of the form"),
+        ({"previous_access_key": "Active"}, "previous_access_key_id is missing"),
+        ({"previous_access_key": "Kept"}, "previous_access_key is not of the form.*Inactive"),
+        ({"previous_private_key": "[secret]"}, "previous_private_key is masked"),
+        (
+            {"previous_private_key": "-----BEGIN KEY-----\nAA\n-----END KEY-----\n"},
+            "previous_private_key is not of the form",
+        ),
+        (
+            {"previous_private_key": outputs("production")["private_key"].replace("\n", "\nA", 1)},
+            "previous_private_key is no private key",
+        ),
+    ],
+)
+def test_what_a_rotation_adds_is_checked_too(changed: dict[str, Any], reason: str) -> None:
+    with pytest.raises(StackError, match=reason):
+        stack_keys(**changed)

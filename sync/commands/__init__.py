@@ -1,0 +1,1 @@
+"""One module a command, with ``run(arguments)``, which gives the exit status."""
