@@ -5,7 +5,7 @@ an AWS beside it that is played by an emulator. Nothing in it touches the user's
 or AWS, and all of it is gone afterwards. `python -m sandbox --help` says how to use it.
 
     engine/       finds the Pulumi CLI, or builds it from pinned Go modules
-    emulator.py   starts AWS, and aws_server.py is what it starts
+    emulator.py   starts AWS, and aws_server/ is what it starts
     plugins/      stand-ins for the Pulumi plugins that call AWS and make keys
     project.py    the copy of the project
     world.py      puts these together

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.caller import Caller
+from tests.e2e.caller import Caller, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,6 +197,7 @@ def test_outputs_are_those_of_the_real_plugins(deployed: Stack, administrator: C
     assert found["pair.rsa_bits"] == 2048
     assert found["account"] == "123456789012"
     assert found["partition"] == ["aws", "amazonaws.com", "com.amazonaws"]
+    settle(administrator.world, "me")
     made = replace(administrator, key=found["access.id"], secret=found["access.secret"])
     assert made.sts.get_caller_identity()["Arn"] == user["Arn"]
 

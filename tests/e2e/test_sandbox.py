@@ -22,7 +22,7 @@ from sandbox import demo, foreground
 from sandbox.engine.find import find
 from sandbox.errors import SandboxError
 from sandbox.world import World, sandbox
-from tests.e2e.caller import Caller, refusal
+from tests.e2e.caller import Caller, refusal, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -287,6 +287,7 @@ def somebody(world: World) -> Caller:
     document = json.dumps({"Version": "2012-10-17", "Statement": oneself})
     iam.put_user_policy(UserName="somebody", PolicyName="FullAccess", PolicyDocument=document)
     key = iam.create_access_key(UserName="somebody")["AccessKey"]
+    settle(world, "somebody")
     return Caller(world, key["AccessKeyId"], key["SecretAccessKey"])
 
 

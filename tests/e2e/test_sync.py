@@ -13,11 +13,20 @@ from botocore.exceptions import ClientError
 
 from sandbox.project import STACKS
 from sync.ssh_key import parse_public_key
+from tests.e2e.caller import settle
 
 if TYPE_CHECKING:
     from sandbox.world import World
 
 AWS_CLI = Path(__file__).parents[2] / ".venv-awscli" / "bin" / "aws"
+
+
+@pytest.fixture(scope="module")
+def deployed(deployed: World) -> World:
+    """The sandbox with all four stacks deployed, and their keys known to all of AWS."""
+    for stack in STACKS:
+        settle(deployed, stack)
+    return deployed
 
 
 def sync(world: World, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,3 @@
-# ruff: noqa: SLF001 - moto has no other way to decide a call differently
 """The process in which AWS runs: `python -m sandbox.aws_server`, started by `sandbox.emulator`.
 
 It serves moto on a free loopback port, says on stdout where and for whom (one line of JSON), and
@@ -6,60 +5,14 @@ ends when its standard input does.
 """
 
 import json
+import math
 import sys
 import urllib.request
-from collections.abc import Callable
 
 import boto3
-from moto.iam.responses import IamResponse
 from moto.server import ThreadedMotoServer
 
-# Calls that mean the caller when they name no user.
-_OF_THE_CALLER = {
-    "ChangePassword",
-    "CreateAccessKey",
-    "DeleteAccessKey",
-    "GetUser",
-    "ListAccessKeys",
-    "ListMFADevices",
-    "UpdateAccessKey",
-}
-
-
-def user_arn(call: IamResponse) -> str:
-    """Return the ARN of the user an IAM call is about, or `*` if it is about none.
-
-    That is what AWS compares with the `Resource` of a policy, says the Service Authorization
-    Reference, "Actions, resources, and condition keys for AWS Identity and Access Management".
-    """
-    name = call._get_param("UserName")
-    action = call._get_action()
-    if call._get_param("GroupName"):
-        return "*"  # about the group
-    if name in call.backend.users:
-        return str(call.backend.users[name].arn)
-    if name:
-        path = call._get_param("Path") or "/"
-        return f"arn:{call.partition}:iam::{call.current_account}:user{path}{name}"
-    if action == "GetAccessKeyLastUsed":
-        key = call._get_param("AccessKeyId")
-    elif action in _OF_THE_CALLER:
-        key = call.get_access_key()
-    else:
-        return "*"
-    user = call.backend.get_user_from_access_key_id(key)
-    return str(user.arn) if user else "*"
-
-
-def _know_users(original: Callable[[IamResponse], str]) -> None:
-    """Teach moto, which knows roles only, to decide IAM calls by the user they are about."""
-
-    def determine(call: IamResponse) -> str:
-        resource = original(call)
-        return user_arn(call) if resource == "*" else resource
-
-    # moto's own method, as mypy rightly says.
-    IamResponse._determine_resource = determine  # type: ignore[method-assign,assignment]
+from sandbox.aws_server import door, keys, policies
 
 
 def _make_administrator(endpoint: str) -> dict[str, str]:
@@ -79,7 +32,14 @@ def _make_administrator(endpoint: str) -> dict[str, str]:
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [everything]}),
     )
     key = iam.create_access_key(UserName="administrator")["AccessKey"]
+    _know_from_the_start(key["AccessKeyId"])
     return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
+
+
+def _know_from_the_start(access_key_id: str) -> None:
+    key = keys.find(access_key_id)
+    assert key  # noqa: S101 - it was made in this process
+    key.made = -math.inf
 
 
 def _turn_on_checks(endpoint: str) -> None:
@@ -93,7 +53,8 @@ def _turn_on_checks(endpoint: str) -> None:
 
 def main() -> None:
     """Serve AWS until standard input ends."""
-    _know_users(IamResponse._determine_resource)
+    for module in (keys, policies, door):
+        module.install()
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
