@@ -10,6 +10,7 @@ import pulumi
 
 from components.access_user import AccessUser, AccessUserArgs
 from components.account import Account
+from components.deployed import check_deployed
 from components.settings import Settings
 from components.ssh_key_pair import SshKeyPair, SshKeyPairArgs
 
@@ -19,6 +20,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # What can be wrong is found out before anything is registered.
 settings = Settings.from_config()
+check_deployed(settings)
 region = pulumi.Config("aws").require("region")
 account = Account.of_provider()
 # Set on the components, inherited by all they hold: one child left out would be deleted before
@@ -32,6 +34,7 @@ key_pair = SshKeyPair(
         algorithm=settings.key_algorithm,
         rsa_bits=settings.rsa_bits,
         tags=settings.tags,
+        rotation=settings.key_pair,
     ),
     opts,
 )
@@ -44,6 +47,7 @@ user = AccessUser(
         policy=settings.policy,
         tags=settings.tags,
         force_destroy=settings.force_destroy,
+        access_key=settings.access_key,
     ),
     opts,
 )
@@ -51,16 +55,24 @@ user = AccessUser(
 outputs = {
     "key_name": key_pair.key_name,
     "key_algorithm": key_pair.key_algorithm,
+    "rsa_bits": key_pair.rsa_bits,
     "public_key": key_pair.public_key,
     "private_key": key_pair.private_key,
+    "key_pair_generation": settings.key_pair.generation,
+    "previous_private_key": key_pair.previous_private_key,
     "user_name": user.user_name,
     "user_arn": user.user_arn,
     "account_id": account.account_id,
     "region": region,
     "access_key_id": user.access_key_id,
     "secret_access_key": user.secret_access_key,
+    "access_key_generation": settings.access_key.generation,
+    "previous_access_key": settings.access_key.previous or None,
+    "previous_access_key_id": user.previous_access_key_id,
+    "previous_secret_access_key": user.previous_secret_access_key,
     "policy_name": user.policy_name,
     "policy_document": user.policy_document,
 }
+# What is None, now or once it is known, is no output.
 for name, value in outputs.items():
     pulumi.export(name, value)

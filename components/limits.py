@@ -31,7 +31,7 @@ def one_of(choices: Mapping[str, T]) -> Callable[[str], T]:
 
     def read(text: str) -> T:
         if text not in choices:
-            raise ValueError(f"must be {' or '.join(choices)}")
+            raise ValueError(f"must be {' or '.join(choice or 'empty' for choice in choices)}")
         return choices[text]
 
     return read

@@ -12,9 +12,10 @@ from typing import Final, Self, TypeVar
 
 import pulumi
 
-from components import limits
+from components import limits, rotation
 from components.policy import Document
 from components.policy import load as load_policy
+from components.rotation import ACCESS_KEY, KEY_PAIR, Course, Rotation
 
 T = TypeVar("T")
 
@@ -28,6 +29,10 @@ KEYS: Final = (
     "tags",
     "protect",
     "forceDestroy",
+    "accessKeyGeneration",
+    "previousAccessKey",
+    "keyPairGeneration",
+    "previousKeyPair",
 )
 _BOOLEANS: Final = {"true": True, "false": False}
 _SHOWN: Final = 80  # characters of a value that an error repeats; a policy can be long
@@ -35,7 +40,7 @@ _SHOWN: Final = 80  # characters of a value that an error repeats; a policy can 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a stack is to be; one field for each key of the config.
+    """What a stack is to be; one field for each key of the config, or for two that go together.
 
     None of it is kept secret: what the stack's file holds encrypted is in clear in state and AWS.
 
@@ -48,6 +53,8 @@ class Settings:
     tags: on every resource that takes tags: the user's own, `environment` and `managed-by`.
     protect: whether the engine refuses to delete what the stack holds.
     force_destroy: whether keys of the user that this program did not make are deleted with it.
+    access_key: which generations of the user's access key are in force.
+    key_pair: which generations of the SSH key are kept.
     """
 
     key_name: str
@@ -59,6 +66,8 @@ class Settings:
     tags: Mapping[str, str]
     protect: bool
     force_destroy: bool
+    access_key: Rotation
+    key_pair: Rotation
 
     @classmethod
     def from_config(cls) -> Self:
@@ -107,6 +116,16 @@ class Settings:
                 origin = ", the stack's name" if default and not values.get(key) else ""
                 raise pulumi.RunError(f"{project}:{key} is {shown}{origin}: {error}") from error
 
+        def read_rotation(course: Course) -> Rotation:
+            generation = read(course.generation, rotation.generation)
+
+            def read_previous(text: str) -> str:
+                if text and generation == 1:
+                    raise ValueError(f"must be empty, as {course.generation} is 1, the first")
+                return limits.one_of({status: status for status in course.statuses})(text)
+
+            return Rotation(generation, read(course.previous, read_previous))
+
         return cls(
             key_name=read("keyName", limits.key_pair_name, default=stack),
             key_algorithm=read("keyAlgorithm", limits.one_of(limits.ALGORITHMS)),
@@ -117,6 +136,8 @@ class Settings:
             tags=read("tags", lambda text: limits.tags(text, own_tags)),
             protect=read("protect", limits.one_of(_BOOLEANS)),
             force_destroy=read("forceDestroy", limits.one_of(_BOOLEANS)),
+            access_key=read_rotation(ACCESS_KEY),
+            key_pair=read_rotation(KEY_PAIR),
         )
 
 

@@ -46,12 +46,14 @@ OUTPUTS = {
     "key_algorithm": False,
     "public_key": False,
     "private_key": True,
+    "key_pair_generation": False,
     "user_name": False,
     "user_arn": False,
     "account_id": False,
     "region": False,
     "access_key_id": True,
     "secret_access_key": True,
+    "access_key_generation": False,
     "policy_name": False,
     "policy_document": True,
 }
@@ -288,15 +290,17 @@ def test_the_outputs_are_flat_and_the_keys_are_not_shown(plain: Stack) -> None:
     assert public == {
         "key_name": "as-it-comes",
         "key_algorithm": "ED25519",
+        "key_pair_generation": 1,
         "user_name": "as-it-comes",
         "user_arn": f"arn:aws:iam::{ACCOUNT}:user/as-it-comes",
         "account_id": ACCOUNT,
         "region": "us-west-2",
+        "access_key_generation": 1,
         "policy_name": "FullAccess",
     }
     outputs = plain.outputs()
     assert outputs.keys() == OUTPUTS.keys()
-    assert all(isinstance(text, str) for text in outputs.values())
+    assert all(isinstance(value, str | int) for value in outputs.values())
     assert json.loads(outputs["policy_document"]) == full_access("as-it-comes")
 
 
@@ -381,16 +385,21 @@ def test_no_secret_is_in_any_file_or_anything_the_engine_prints(
 ) -> None:
     # The engine has more to show of a key that goes: here all are to be replaced.
     other = tmp_path / "other.yaml"
-    algorithm = "RSA" if either.outputs()["key_algorithm"] == "ED25519" else "ED25519"
-    either.configure(f"  aws-keys:keyAlgorithm: {algorithm}\n  aws-keys:userName: x\n", to=other)
+    either.configure(
+        f"  aws-keys:keyAlgorithm: {either.outputs()['key_algorithm']}\n"
+        "  aws-keys:rsaBits: 2048\n"
+        "  aws-keys:userName: x\n",
+        to=other,
+    )
     for command in (
-        ("preview", "--diff", "--config-file", str(other)),
+        ("preview", "--diff", "--config-file", str(other), "--replace", "**:PrivateKey::ssh"),
         ("refresh", "--yes", "--skip-preview", "--diff"),
         ("stack", "output"),
         ("stack", "export"),
     ):
         either.pulumi(*command)
-    assert [each for each in either.said.values() if "~ algorithm:" in each]
+    for type_ in ("aws:iam/accessKey:AccessKey", "tls:index/privateKey:PrivateKey"):
+        assert [each for each in either.said.values() if f"+-{type_}: (replace)" in each]
 
     resources = either.resources()
     (private_key,) = (
@@ -563,6 +572,12 @@ WRONG = {
     "keyName: ' ssh'": (
         "keyName is ' ssh': must be 1 to 255 printable ASCII characters, no space at either end"
     ),
+    "accessKeyGeneration: 0": (
+        "accessKeyGeneration is '0': must be a whole number from 1 to 999999999"
+    ),
+    "previousKeyPair: Kept": (
+        "previousKeyPair is 'Kept': must be empty, as keyPairGeneration is 1, the first"
+    ),
     "tags: {team: 7}": (
         """tags is '{"team":7}': the value of 'team' must be text: a number or boolean """
         "needs quotes"
@@ -586,6 +601,7 @@ def test_a_wrong_setting_is_one_line_and_nothing_is_registered(
         ("tags", "ops", "object"),
         ("protect", "yes", "boolean"),
         ("forceDestroy", "1", "boolean"),
+        ("accessKeyGeneration", "two", "integer"),
     ],
 )
 def test_a_setting_of_another_type_is_one_line_of_the_engines(

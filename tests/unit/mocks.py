@@ -32,6 +32,7 @@ from pulumi.runtime.settings import ROOT
 
 DIRECTORY = Path(__file__).parents[2]
 PROJECT = "aws-keys"
+ORGANIZATION = "acme"
 ACCOUNT_ID = "123456789012"
 
 STACK = "pulumi:pulumi:Stack"
@@ -43,16 +44,21 @@ USER = "aws:iam/user:User"
 ACCESS_KEY = "aws:iam/accessKey:AccessKey"
 USER_POLICY = "aws:iam/userPolicy:UserPolicy"
 
-# What AWS and the tls provider add to a resource's inputs.
-ANSWERS: Mapping[str, Mapping[str, Any]] = {
+READ_OUTPUTS = "pulumi:pulumi:readStackOutputs"
+
+# What AWS and the tls provider add to a resource's inputs, {} being the resource's name.
+ADDITIONS: Mapping[str, Mapping[str, str]] = {
     PRIVATE_KEY: {
-        "publicKeyOpenssh": "ssh-ed25519 AAAAC3Nz\n",
-        "privateKeyOpenssh": "an OpenSSH private key\n",
-        "privateKeyPem": "a PEM private key\n",
-        "privateKeyPemPkcs8": "a PKCS#8 private key\n",
+        "publicKeyOpenssh": "ssh-ed25519 AAAA+{}\n",
+        "privateKeyOpenssh": "OpenSSH private key of {}\n",
+        "privateKeyPem": "PEM private key of {}\n",
+        "privateKeyPemPkcs8": "PKCS#8 private key of {}\n",
     },
     USER: {"arn": "arn as AWS tells it"},
-    ACCESS_KEY: {"secret": "a secret access key", "sesSmtpPasswordV4": "a password"},
+    ACCESS_KEY: {"secret": "secret of {}", "sesSmtpPasswordV4": "password of {}"},
+}
+# What functions answer.
+ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT_ID},
     "aws:index/getPartition:getPartition": {"partition": "aws-cn"},
 }
@@ -82,16 +88,34 @@ class Resource:
 
 
 class Engine(MockMonitor):
-    """What a program told the engine: `registered` and, by type of component, `outputs`."""
+    """What a program told the engine: `registered` and, by type of component, `outputs`.
 
-    def __init__(self, *, preview: bool = False) -> None:
+    deployed: the outputs that an earlier update has left.
+    kept: by name, what is an RSA or ED25519 key already and stays so, whatever its inputs say.
+    """
+
+    def __init__(
+        self,
+        *,
+        preview: bool = False,
+        deployed: Mapping[str, Any] | None = None,
+        kept: Mapping[str, str] | None = None,
+    ) -> None:
         self.preview = preview
+        self.deployed = deployed or {}
+        self.kept = kept or {}
         self.registered: list[Resource] = []
         self.outputs: defaultdict[str, dict[str, Any]] = defaultdict(dict)
 
-    def resource(self, type_: str) -> Resource:
-        [resource] = [each for each in self.registered if each.type == type_]
+    def resource(self, type_: str, name: str | None = None) -> Resource:
+        """The one resource of a type, or of a type and a name."""
+        [resource] = [
+            each for each in self.registered if each.type == type_ and name in (None, each.name)
+        ]
         return resource
+
+    def names(self, type_: str) -> list[str]:
+        return [each.name for each in self.registered if each.type == type_]
 
     def RegisterResource(  # noqa: N802 - the name is gRPC's
         self, request: RegisterResourceRequest
@@ -100,8 +124,11 @@ class Engine(MockMonitor):
             urn=self.make_urn(request.parent, request.type, request.name), object=request.object
         )
         if request.custom and not self.preview:
-            response.id = f"id of {request.type}"
-            response.object.update(ANSWERS.get(request.type, {}))
+            response.id = f"id of {request.name}"
+            added = ADDITIONS.get(request.type, {})
+            response.object.update({key: text.format(request.name) for key, text in added.items()})
+            if request.type == PRIVATE_KEY and request.name in self.kept:
+                response.object.update({"algorithm": self.kept[request.name]})
         if request.type != STACK:
             self.registered.append(Resource(request))
         return response
@@ -116,7 +143,11 @@ class Engine(MockMonitor):
         self, request: ResourceInvokeRequest
     ) -> ResourceInvokeResponse:
         answer = struct_pb2.Struct()
-        answer.update(ANSWERS[request.tok])
+        if request.tok == READ_OUTPUTS:
+            assert dict(request.args) == {"name": f"{ORGANIZATION}/{PROJECT}/staging"}
+            answer.update({"outputs": self.deployed, "secretOutputNames": []})
+        else:
+            answer.update(ANSWERS[request.tok])
         return ResourceInvokeResponse(**{"return": answer})
 
 
@@ -149,6 +180,7 @@ def run(program: Callable[[], object], engine: Engine) -> Engine:
             stack="staging",
             preview=engine.preview,
             monitor=engine,
+            organization=ORGANIZATION,
         )
         ROOT.set(None)  # set_mocks has made a stack; the program gets its own, as in a real run
         await pulumi.runtime.run_in_stack(main)

@@ -3,8 +3,9 @@
 import json
 import runpy
 import signal
+import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 from unittest.mock import Mock
 
 import pulumi
@@ -37,6 +38,16 @@ def _own_signals() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+# As a stack's file says it in the middle of both rotations.
+ROTATING: dict[str, Any] = {
+    "keyAlgorithm": "RSA",
+    "accessKeyGeneration": "3",
+    "previousAccessKey": "Inactive",
+    "keyPairGeneration": "2",
+    "previousKeyPair": "Kept",
+}
 
 
 class Deploy(Protocol):
@@ -80,20 +91,43 @@ def test_its_outputs_are_flat_and_its_keys_secret(deploy: Deploy) -> None:
     assert deploy().outputs[STACK] == {
         "key_name": "staging",
         "key_algorithm": "ED25519",
-        "public_key": "ssh-ed25519 AAAAC3Nz",
-        "private_key": Secret("an OpenSSH private key\n"),
+        "public_key": "ssh-ed25519 AAAA+ssh",
+        "private_key": Secret("OpenSSH private key of ssh\n"),
+        "key_pair_generation": 1,
         "user_name": "staging",
         "user_arn": "arn as AWS tells it",
         "account_id": ACCOUNT_ID,
         "region": "us-west-2",
-        "access_key_id": Secret(f"id of {ACCESS_KEY}"),
-        "secret_access_key": Secret("a secret access key"),
+        "access_key_id": Secret("id of access"),
+        "secret_access_key": Secret("secret of access"),
+        "access_key_generation": 1,
         "policy_name": "FullAccess",
         "policy_document": Secret(
             '{"Version":"2012-10-17",'
             f'"Statement":[{{"Effect":"Allow","Action":"*","Resource":"{arn}"}}]}}'
         ),
     }
+
+
+def test_while_keys_are_rotated_the_outputs_have_those_before_too(deploy: Deploy) -> None:
+    plain = deploy().outputs[STACK]
+    outputs = deploy(**ROTATING).outputs[STACK]
+
+    assert {name: value for name, value in outputs.items() if value != plain.get(name)} == {
+        "key_algorithm": "RSA",
+        "rsa_bits": 4096,
+        "public_key": "ssh-ed25519 AAAA+ssh-2",
+        "private_key": Secret("PEM private key of ssh-2\n"),
+        "key_pair_generation": 2,
+        "previous_private_key": Secret("PEM private key of ssh\n"),
+        "access_key_id": Secret("id of access-3"),
+        "secret_access_key": Secret("secret of access-3"),
+        "access_key_generation": 3,
+        "previous_access_key": "Inactive",
+        "previous_access_key_id": Secret("id of access-2"),
+        "previous_secret_access_key": Secret("secret of access-2"),
+    }
+    assert plain.keys() < outputs.keys()
 
 
 def test_sync_finds_every_output_that_it_reads_and_its_secrets_secret(deploy: Deploy) -> None:
@@ -135,6 +169,11 @@ def test_every_setting_reaches_its_resource(deploy: Deploy) -> None:
     }
 
 
+@pytest.fixture(autouse=True)
+def _nothing_to_undo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_KEYS_UNDO", raising=False)
+
+
 @pytest.mark.parametrize("protect", [True, False])
 def test_protection_reaches_every_resource(deploy: Deploy, *, protect: bool) -> None:
     engine = deploy(protect=json.dumps(protect))
@@ -149,6 +188,87 @@ def test_a_wrong_setting_stops_the_program_before_it_registers_anything(deploy: 
         deploy(engine, keyAlgorithm="DSA")
 
     assert engine.registered == []
+
+
+def test_a_config_that_is_behind_what_is_deployed_stops_the_program_before_it_registers_anything(
+    deploy: Deploy,
+) -> None:
+    engine = Engine(deployed={"key_algorithm": "ED25519", "access_key_generation": 2})
+
+    with pytest.raises(pulumi.RunError, match=r"^aws-keys:accessKeyGeneration is 1 .* older"):
+        deploy(engine)
+
+    assert engine.registered == []
+
+
+def test_what_one_update_leaves_the_next_takes_as_deployed(deploy: Deploy) -> None:
+    def shown(outputs: dict[str, Any]) -> dict[str, Any]:
+        """As the engine hands them on; the SDK takes the marks of secrets off."""
+        return {
+            name: value.value if isinstance(value, Secret) else value
+            for name, value in outputs.items()
+        }
+
+    deployed = shown(deploy(**ROTATING).outputs[STACK])
+    finished = ROTATING | {"previousAccessKey": "", "previousKeyPair": ""}
+
+    assert deploy(Engine(deployed=deployed), **ROTATING).registered
+    assert deploy(Engine(deployed=deployed), **finished).registered
+    assert deploy(Engine(deployed=shown(deploy(**finished).outputs[STACK])), **finished).registered
+    with pytest.raises(pulumi.RunError, match="older than the deployed 3 and 'Inactive'"):
+        deploy(Engine(deployed=deployed), **ROTATING | {"previousAccessKey": "Active"})
+    with pytest.raises(pulumi.RunError, match=r"keyPairGeneration is 1 .* older than the deployed"):
+        deploy(Engine(deployed=deployed), **finished | {"keyPairGeneration": "1"})
+    with pytest.raises(pulumi.RunError, match="rsaBits is '2048': the deployed key has 4096"):
+        deploy(Engine(deployed=deployed), **ROTATING | {"rsaBits": "2048"})
+
+
+def test_a_step_is_undone_when_the_environment_says_so(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed = {
+        "key_algorithm": "ED25519",
+        "access_key_generation": 2,
+        "previous_access_key": "Active",
+    }
+    with pytest.raises(pulumi.RunError, match="older"):
+        deploy(Engine(deployed=deployed))
+
+    monkeypatch.setenv("AWS_KEYS_UNDO", "accessKeyGeneration:2")
+
+    assert deploy(Engine(deployed=deployed)).names(ACCESS_KEY) == ["access"]
+
+
+WHY = "invoke of pulumi:pulumi:readStackOutputs failed: invocation of it returned an error: why"
+
+
+def test_an_engine_that_cannot_tell_what_is_deployed_stops_the_program(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, sleep = Engine(), Mock()
+    monkeypatch.setattr(pulumi.runtime, "invoke", Mock(side_effect=Exception(WHY)))
+    monkeypatch.setattr(time, "sleep", sleep)
+
+    with pytest.raises(pulumi.RunError, match=r"^cannot tell what is deployed: why$"):
+        deploy(engine)
+
+    assert engine.registered == []
+    assert 1 < sum(call.args[0] for call in sleep.mock_calls) < 2, (
+        "no long wait for a lasting fault"
+    )
+
+
+def test_what_the_engine_is_writing_at_the_moment_is_read_again(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Mock(value={"outputs": {"key_algorithm": "ED25519", "access_key_generation": 2}})
+    monkeypatch.setattr(
+        pulumi.runtime, "invoke", Mock(side_effect=[Exception(WHY), Exception(WHY), answer])
+    )
+    monkeypatch.setattr(time, "sleep", Mock())
+
+    with pytest.raises(pulumi.RunError, match="older than the deployed 2"):
+        deploy()
 
 
 def test_without_credentials_the_program_stops_before_it_registers_anything(

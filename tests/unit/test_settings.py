@@ -5,6 +5,7 @@ import json
 import pulumi
 import pytest
 
+from components.rotation import Rotation
 from components.settings import KEYS, Settings
 from tests.unit.mocks import declared_config, default_config
 
@@ -45,6 +46,8 @@ def test_without_config_a_stack_gives_its_name_to_everything() -> None:
         tags={"environment": "staging", "managed-by": "aws-keys"},
         protect=False,
         force_destroy=False,
+        access_key=Rotation(1, ""),
+        key_pair=Rotation(1, ""),
     )
 
 
@@ -64,6 +67,10 @@ def test_config_has_its_way() -> None:
         tags='{"team":"Über ops"}',
         protect="true",
         forceDestroy="true",
+        accessKeyGeneration="3",
+        previousAccessKey="Inactive",
+        keyPairGeneration="2",
+        previousKeyPair="Kept",
     ) == Settings(
         key_name="my key",
         key_algorithm="RSA",
@@ -74,6 +81,8 @@ def test_config_has_its_way() -> None:
         tags={"team": "Über ops", "environment": "staging", "managed-by": "aws-keys"},
         protect=True,
         force_destroy=True,
+        access_key=Rotation(3, "Inactive"),
+        key_pair=Rotation(2, "Kept"),
     )
 
 
@@ -111,6 +120,7 @@ def test_a_key_like_no_other_is_refused_with_all_there_are() -> None:
         ("userName", "x" * 64),
         ("policyName", "x" * 128),
         ("rsaBits", "3072"),
+        ("keyPairGeneration", "999999999"),
         ("tags", json.dumps({"k" * 128: "v" * 256})),
         ("tags", json.dumps({"empty": ""})),
         ("tags", json.dumps({str(number): "" for number in range(48)})),
@@ -160,6 +170,15 @@ def test_a_value_at_the_limit_passes(key: str, value: str) -> None:
         ("tags", json.dumps({str(number): "" for number in range(49)}), "at most 48 tags"),
         ("protect", "yes", "must be true or false"),
         ("forceDestroy", "1", "must be true or false"),
+        ("accessKeyGeneration", "0", "must be a whole number from 1"),
+        ("accessKeyGeneration", "-1", "must be a whole number from 1"),
+        ("accessKeyGeneration", "1.5", "must be a whole number from 1"),
+        ("accessKeyGeneration", "", "must be a whole number from 1"),
+        ("accessKeyGeneration", "1000000000", "to 999999999"),
+        ("keyPairGeneration", "two", "must be a whole number from 1"),
+        ("keyPairGeneration", "2\n", "must be a whole number from 1"),
+        ("previousAccessKey", "Active", "must be empty, as accessKeyGeneration is 1, the first"),
+        ("previousKeyPair", "Kept", "must be empty, as keyPairGeneration is 1, the first"),
     ],
 )
 def test_what_aws_would_refuse_is_refused(key: str, value: str, allowed: str) -> None:
@@ -168,6 +187,15 @@ def test_what_aws_would_refuse_is_refused(key: str, value: str, allowed: str) ->
     assert message.startswith(f"aws-keys:{key} is ")
     assert allowed in message
     assert "\n" not in message
+
+
+def test_only_a_status_that_a_previous_key_can_have_passes() -> None:
+    assert refusal(accessKeyGeneration="2", previousAccessKey="Kept") == (
+        "aws-keys:previousAccessKey is 'Kept': must be Active or Inactive or empty"
+    )
+    assert refusal(keyPairGeneration="2", previousKeyPair="Active") == (
+        "aws-keys:previousKeyPair is 'Active': must be Kept or empty"
+    )
 
 
 def test_a_stack_whose_name_is_too_long_for_iam_needs_another_user_name() -> None:
