@@ -68,6 +68,10 @@ class Engine:
         """Raise `StackError` where ``directory`` is in no Pulumi project."""
         if not os.path.isdir(self._directory):
             raise StackError(f"{self._directory} is not a directory")
+        self.find_project()
+
+    def find_project(self) -> str:
+        """The directory of the project's Pulumi.yaml. Raises `StackError` where there is none."""
         start = folder = os.path.realpath(self._directory)
         while not any(os.path.isfile(f"{folder}/Pulumi.{ending}") for ending in ("yaml", "yml")):
             if folder == os.path.dirname(folder):
@@ -76,6 +80,7 @@ class Engine:
                     "name it with -C DIR"
                 )
             folder = os.path.dirname(folder)
+        return folder
 
     def stacks(self) -> list[str]:
         """The names of the project's stacks, as the backend lists them.
@@ -121,6 +126,31 @@ class Engine:
             return result
 
         return wait
+
+    def read_config(self, stack: str) -> dict[str, str]:
+        """The config of ``stack``, a checked name, as text by qualified key; secrets left out.
+
+        Raises `StackError` where the engine fails.
+        """
+        import json
+
+        try:
+            config = json.loads(self._run("config", "--json", f"--stack={stack}"))
+            return {key: str(each["value"]) for key, each in config.items() if "value" in each}
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise StackError("pulumi config did not print a stack's config") from None
+
+    def export(self, stack: str) -> str:
+        """The state of ``stack``, a checked name, as JSON with its secrets encrypted.
+
+        Raises `StackError` where the engine fails.
+        """
+        return self._run("stack", "export", f"--stack={stack}")
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What it runs with; holds the passphrase."""
+        return dict(self._environ)
 
     def stop(self) -> None:
         """End every engine process that is still running, and let no other begin."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from sync.secret import Secret
     from sync.stack import StackKeys
 
 KEY_ID, SECRET_KEY = "aws_access_key_id", "aws_secret_access_key"
@@ -45,6 +46,14 @@ class Wish(NamedTuple):
     profile: str
     private_key_path: Path
 
+    @property
+    def previous_key_path(self) -> Path | None:
+        """Where the key goes that running machines know, while a rotation replaces it."""
+        previous = self.keys.previous_key_pair
+        if previous is None:
+            return None
+        return self.private_key_path.with_name(_aside(self.keys.stack, previous.public_key.digest))
+
 
 class Step(NamedTuple):
     """What becomes of one place."""
@@ -65,6 +74,12 @@ class Steps(NamedTuple):
     private_key: Step
     profile: Step
     region: Step
+    previous_key: Step | None = None
+
+    @property
+    def all(self) -> list[Step]:
+        """Those that there are."""
+        return [step for step in self if step is not None]
 
 
 class Files(NamedTuple):
@@ -112,10 +127,13 @@ class Plan:
         for wish in wishes:
             stack = wish.keys.stack
             try:
+                private_key = self._private_key(contents.private_keys[wish.private_key_path], wish)
+                previous_key, warnings = self._previous_key(wish, private_key.keep_as)
                 self.steps[stack] = Steps(
-                    self._private_key(contents.private_keys[wish.private_key_path], wish),
+                    private_key._replace(warnings=private_key.warnings + warnings),
                     self._profile(self._credentials, self._config, wish, take_over=take_over),
                     self._region(self._config, self._credentials, wish),
+                    previous_key,
                 )
                 self.granted.append(wish)
             except Refused as refusal:
@@ -124,7 +142,7 @@ class Plan:
     @property
     def receipts(self) -> Receipts:
         """The receipts as they are to be once the plan is carried out."""
-        steps = [step for wish in self.granted for step in self.steps[wish.keys.stack]]
+        steps = [step for wish in self.granted for step in self.steps[wish.keys.stack].all]
         written = {step.place: step.receipt for step in steps if step.receipt}
         return self._receipts._replace(by_place=self._receipts.by_place | written)
 
@@ -167,13 +185,7 @@ class Plan:
         return self._parse(self._files.config, data, profiles.CONFIG)
 
     def _parse(self, path: Path, data: bytes | None, kind: profiles.FileKind) -> profiles.Document:
-        try:
-            return profiles.Document(data or b"", kind, self._names)
-        except profiles.Malformed as error:
-            raise Unreadable(
-                f"{path}, {error}; boto3 and the AWS CLI do not read it as one would expect, so "
-                "mend it first"
-            ) from None
+        return parse(path, data, kind, self._names)
 
     def _private_key(self, data: bytes | None, wish: Wish) -> Step:
         keys = wish.keys
@@ -188,7 +200,7 @@ class Plan:
 
         if not data:
             return step(CREATED if data is None else UPDATED, "nothing")
-        if data == private_key_file(keys):
+        if data == key_file(keys.private_key):
             return step(UNCHANGED, None)
         there = parse_private_key(data)
         if there and there.public_key == key:
@@ -210,6 +222,27 @@ class Plan:
             f"{wish.private_key_path} holds {what}; --take-over keeps it beside as "
             f"{aside_name(data, keys.stack)} and writes this stack's key"
         )
+
+    def _previous_key(self, wish: Wish, kept_as: str | None) -> tuple[Step | None, tuple[str, ...]]:
+        """What becomes of the key that a rotation replaces, and warnings.
+
+        ``kept_as`` is the name that the key file's present content will be under: where that is the
+        previous key, all is done.
+        """
+        keys, path = wish.keys, wish.previous_key_path
+        if keys.previous_key_pair is None or path is None:
+            return None, ()
+        key = keys.previous_key_pair.public_key
+        data = self._contents.private_keys[path]
+        there = parse_private_key(data) if data is not None else None
+        if data is not None and (there is None or there.public_key != key):
+            return None, (f"{path} is not the previous key, whose name it has: left as it is",)
+        is_new = data is None and path.name != kept_as
+        place = Place("private key", str(path))
+        facts = {"algorithm": key.algorithm, "fingerprint": key.fingerprint, "which": "previous"}
+        before = "nothing" if data is None else None
+        receipt = self._receipt(place, keys, key.fingerprint, before)
+        return Step(CREATED if is_new else UNCHANGED, facts, place, receipt), ()
 
     def _profile(
         self,
@@ -371,9 +404,27 @@ def mask(access_key_id: str) -> str:
     return f"...{access_key_id[-4:]}"
 
 
+def parse(
+    path: Path, data: bytes | None, kind: profiles.FileKind, names: Iterable[str]
+) -> profiles.Document:
+    """The profiles ``names`` of the file at ``path``, which holds ``data``. Raises `Unreadable`."""
+    try:
+        return profiles.Document(data or b"", kind, names)
+    except profiles.Malformed as error:
+        raise Unreadable(
+            f"{path}, {error}; boto3 and the AWS CLI do not read it as one would expect, so "
+            "mend it first"
+        ) from None
+
+
+def key_file(private_key: Secret) -> bytes:
+    """The content of a key file: without its one newline at the end, ssh refuses the key."""
+    return private_key.reveal().rstrip("\n").encode() + b"\n"
+
+
 def private_key_file(keys: StackKeys) -> bytes:
-    """The content of the key file: without its one newline at the end, ssh refuses the key."""
-    return keys.private_key.reveal().rstrip("\n").encode() + b"\n"
+    """The content of the key file of ``keys``."""
+    return key_file(keys.private_key)
 
 
 def aside_name(data: bytes, stack: str) -> str:
@@ -383,7 +434,20 @@ def aside_name(data: bytes, stack: str) -> str:
     cannot be read from it.
     """
     key = parse_private_key(data)
-    digest = key.public_key.digest if key else hashlib.sha256(data).digest()
+    return _aside(stack, key.public_key.digest if key else hashlib.sha256(data).digest())
+
+
+def first_copy(path: Path) -> Path:
+    """Where what the file at ``path`` held before its first change is kept."""
+    return path.with_name(f"{path.name}.before-aws-keys")
+
+
+def last_copy(path: Path) -> Path:
+    """Where what it held before its last change is kept."""
+    return path.with_name(f"{path.name}.aws-keys.bak")
+
+
+def _aside(stack: str, digest: bytes) -> str:
     return f"{stack}.{digest.hex()[:16]}.pem"
 
 

@@ -23,6 +23,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import signal
 import stat
 import time
@@ -39,6 +40,7 @@ _ATTEMPTS = 50
 _POLL = 0.01  # seconds
 _PATIENCE = 3.0  # seconds that another program may take over its write
 _LEFT_ALONE = 0.2  # seconds without a change, where the kernel cannot say who is writing
+_LEFTOVER = re.compile(r"\.aws-keys-[^.]+\.(old\.)?tmp$")
 _F_SETSIG = 10  # Linux, fcntl.h; the fcntl module does not name it
 _NO_LEASES = {errno.ENOSYS, errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
@@ -108,6 +110,14 @@ def make_directory(path: Path) -> None:
         else:
             _give_to_owner_of(path.parent, path)
             _flush_directory(path.parent)
+
+
+def clear_leftovers(directory: Path, start: str) -> None:
+    """Remove temporary files that a killed process left for files whose names have that start."""
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            if entry.name.startswith(f".{start}") and _LEFTOVER.search(entry.name):
+                entry.unlink()
 
 
 def wide_mode(directory: Path) -> int | None:
@@ -191,10 +201,7 @@ class PrivateFile:
     def clear_leftovers(self) -> None:
         """Remove temporary files that a killed process left beside the file."""
         for directory in {self.path.parent, self._real.parent}:
-            with contextlib.suppress(OSError):
-                for entry in directory.iterdir():
-                    if entry.name.startswith(self._temporary_prefix) and entry.suffix == ".tmp":
-                        entry.unlink()
+            clear_leftovers(directory, self._temporary_prefix.removeprefix("."))
 
     def keep_aside(self, name: str) -> Path | None:
         """Copy the content to ``name`` beside the file, or to a numbered name if that is taken.
@@ -254,6 +261,33 @@ class PrivateFile:
             except BaseException:
                 self._put_back_stray()
                 raise
+
+    def remove(self) -> None:
+        """Remove the file, if there is one.
+
+        Raises `FileError` if another program changed it since it was read; it is there then.
+        """
+        expected = self.data
+        with _undisturbed():
+            self._look()
+            if self.data != expected:
+                raise FileError(self.path, "another program changed it meanwhile")
+            if self._descriptor is None:
+                return
+            with _naming(self.path):
+                aside = self._real.with_name(self._temporary_name())
+                self._real.rename(aside)
+                try:
+                    unchanged = _read_settled(self._descriptor) == expected
+                except OSError:
+                    unchanged = False  # somebody is still writing into it
+                if not unchanged:
+                    with contextlib.suppress(FileExistsError):  # a newer one takes precedence
+                        _place_new(aside, self._real)
+                    raise FileError(self.path, "another program changed it meanwhile")
+                aside.unlink()
+                for directory in {self.path.parent, self._real.parent}:
+                    _flush_directory(directory)
 
     def _replace(self) -> None:
         expected = base = self.data
@@ -399,6 +433,9 @@ class PrivateFile:
     def _temporary_prefix(self) -> str:
         return f".{self._real.name}.aws-keys-"
 
+    def _temporary_name(self) -> str:
+        return f"{self._temporary_prefix}{os.urandom(4).hex()}.tmp"
+
     def _unstage(self) -> None:
         _remove(staged.temporary for staged in (*self._copies, self._staged) if staged)
         self._copies = []
@@ -420,7 +457,7 @@ class PrivateFile:
 
     def _write_temporary(self, target: Path, content: bytes) -> _Staged:
         """A new file beside ``target`` with ``content``, on the disk when this returns."""
-        temporary = target.with_name(f"{self._temporary_prefix}{os.urandom(4).hex()}.tmp")
+        temporary = target.with_name(self._temporary_name())
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with _naming(target.parent):
             descriptor = os.open(temporary, flags, OWNER_ONLY)

@@ -14,6 +14,9 @@ understands it, which reads it with ``configparser.RawConfigParser``
 What botocore refuses is refused here too (`Malformed`), since a profile written into such a file
 would not work. Two things are let pass, because whether they are read depends on the reader's
 locale: a byte order mark and bytes that are no UTF-8; `Document.oddities` names them.
+
+What was added can be taken away again and leaves no trace: options that were set are dropped, and
+with them a section that was made for them.
 """
 
 from __future__ import annotations
@@ -73,9 +76,10 @@ class Option:
 class Section:
     """One section: its header, its options by lower-case name."""
 
-    __slots__ = ("header_end", "indent_below", "options")
+    __slots__ = ("header_end", "header_start", "indent_below", "options")
 
-    def __init__(self, header_end: int) -> None:
+    def __init__(self, header_start: int, header_end: int) -> None:
+        self.header_start = header_start
         self.header_end = header_end
         self.options: dict[str, Option] = {}
         self.indent_below = ""  # that of the header that follows
@@ -91,6 +95,17 @@ class Edit(NamedTuple):
 
     assign: Mapping[str, str]
     drop: Collection[str] = ()
+    drop_section: bool = False
+    """Whether the section goes too if it `Document.goes_with` its options."""
+
+
+class _Splice(NamedTuple):
+    """A part of the text and what takes its place."""
+
+    start: int
+    end: int
+    new: str = ""
+    is_header: bool = False
 
 
 class FileKind(NamedTuple):
@@ -138,7 +153,7 @@ class Document:
         self._text = data.decode("utf-8", "surrogateescape")
         self._kind = kind
         self.sections: dict[str, Section] = {}
-        self.defaults = Section(0)
+        self.defaults = Section(0, 0)
         """``[DEFAULT]``, whose options RawConfigParser adds to every section."""
         self._parse(frozenset(profiles))
 
@@ -192,7 +207,7 @@ class Document:
                         raise Malformed(
                             number, f"profile {profile} stands twice, spelled otherwise"
                         )
-                    section = self.sections[profile] = Section(match.end())
+                    section = self.sections[profile] = Section(*match.span())
                 continue
             if header is None:
                 raise Malformed(number, "text before the first [section]")
@@ -227,50 +242,92 @@ class Document:
         """The file with ``edits`` made, by profile name.
 
         Every profile named was asked for when the file was parsed. One that is not in the file
-        is appended at its end; options that a section lacks go behind its last one, with that
-        one's indentation, so that neither they nor what follows becomes part of another value.
+        is appended at its end, if anything is to be set; options that a section lacks go behind
+        its last one, with that one's indentation, so that neither they nor what follows becomes
+        part of another value.
         """
-        splices: list[tuple[int, int, str]] = []
+        splices: list[_Splice] = []
         appended: dict[str, Edit] = {}
         for profile, edit in edits.items():
             section = self.sections.get(profile)
-            if section is None:
+            if section is not None:
+                splices += self._splices(profile, section, edit)
+            elif edit.assign:
                 appended[profile] = edit
-            else:
-                splices += self._splices(section, edit)
-        parts = []
-        position = 0
-        # By position alone: of two at one place, the value that ends there goes before new lines.
-        for start, end, new in sorted(splices, key=lambda splice: splice[:2]):
-            parts += [self._text[position:start], new]
-            position = end
-        parts.append(self._text[position:])
-        text = "".join(parts)
+        text = self._spliced(splices)
         for profile, edit in appended.items():
             text = _append(text, self._kind.header(profile), edit)
         return text.encode("utf-8", "surrogateescape")
 
-    def _splices(self, section: Section, edit: Edit) -> list[tuple[int, int, str]]:
-        splices = []
+    def goes_with(self, profile: str, drop: Collection[str]) -> bool:
+        """Whether nothing of the section of ``profile`` is anybody's once ``drop`` is dropped.
+
+        Its header then is what `edit` makes, has no other options, and no comment between it and
+        them. What stands below them is taken to belong to what follows.
+        """
+        section = self.sections.get(profile)
+        if section is None or section.options.keys() - set(drop):
+            return False
+        header = self._text[section.header_start : section.header_end].rstrip("\r\n")
+        inside = []
+        position = section.header_end
+        for start, end in _spans(section, drop):
+            inside.append(self._text[position:start])
+            position = end
+        # The header below, if it were indented, would become part of a value above.
+        as_made = header == f"[{self._kind.header(profile)}]" and not section.indent_below
+        return as_made and not "".join(inside).strip()
+
+    def _spliced(self, splices: Iterable[_Splice]) -> str:
+        parts: list[str] = []
+        position = length = 0
+        headers = []  # where in the new text those were that are gone
+        # By position alone: of two at one place, the value that ends there goes before new lines.
+        for splice in sorted(splices, key=lambda splice: splice[:2]):
+            parts += [self._text[position : splice.start], splice.new]
+            length += splice.start - position + len(splice.new)
+            position = splice.end
+            if splice.is_header:
+                headers.append(length)
+        text = "".join([*parts, self._text[position:]])
+        for at in reversed(headers):
+            text = _close(text, at)
+        return text
+
+    def _splices(self, profile: str, section: Section, edit: Edit) -> list[_Splice]:
+        if edit.drop_section and self.goes_with(profile, edit.drop):
+            header = _Splice(section.header_start, section.header_end, is_header=True)
+            return [header, *(_Splice(*span) for span in _spans(section, edit.drop))]
+        splices = [_Splice(*span) for span in _spans(section, edit.drop)]
         missing = dict(edit.assign)
         first = next(iter(section.options.values()), None)
         at, indent = section.header_end, first.indent if first else section.indent_below
         for name, option in section.options.items():
             if name in edit.drop:
-                splices.append((option.start, option.end, ""))
-                splices += [(start, end, "") for start, end in option.continuations]
                 continue
             at, indent = option.last_end, option.indent
             value = missing.pop(name, option.value)
             if value != option.value:
                 empty = option.value_start == option.value_end
-                splices.append((option.value_start, option.value_end, " " * empty + value))
-                splices += [(start, end, "") for start, end in option.continuations]
+                splices.append(_Splice(option.value_start, option.value_end, " " * empty + value))
+                splices += [_Splice(*span) for span in option.continuations]
                 at = option.end
         if missing:
             lines = [f"{indent}{name} = {value}" for name, value in missing.items()]
-            splices.append((at, at, self._as_lines(at, lines)))
+            splices.append(_Splice(at, at, self._as_lines(at, lines)))
+        elif not edit.assign and splices and not _ends_line(self._text):
+            splices += self._ending_before(splices)
         return splices
+
+    def _ending_before(self, dropped: list[_Splice]) -> list[_Splice]:
+        """The line ending before the lines that end the file, and without one, if they go."""
+        start = end = len(self._text)
+        for splice in reversed(dropped):
+            if splice.end == start:
+                start = splice.start
+        if start == end:
+            return []
+        return [_Splice(start - len(_ends_line(self._text[:start])), start)]
 
     def _as_lines(self, at: int, lines: Iterable[str]) -> str:
         """The text that puts ``lines`` at the end of a line, or of a file that ends without one."""
@@ -288,8 +345,40 @@ def _append(text: str, header: str, edit: Edit) -> str:
     """
     ending = _line_ending(text) or "\n"
     lines = [f"[{header}]", *(f"{name} = {value}" for name, value in edit.assign.items())]
-    apart = ending if text.removeprefix(_BYTE_ORDER_MARK) else ""
+    apart = ending if _behind_mark(text) else ""
     return text + apart + "".join(line + ending for line in lines)
+
+
+def _close(text: str, at: int) -> str:
+    """``text`` without the line ending that set a section apart, which is gone from ``at``.
+
+    `_append` puts exactly one. It stays where lines of others would run together without it.
+    """
+    above, below = text[:at], text[at:]
+    apart = _ends_line(above)
+    closed = above[: len(above) - len(apart)]
+    if not below or below[0] in "\r\n" or _ends_line(closed) or not _behind_mark(closed):
+        return closed + below
+    return text
+
+
+def _spans(section: Section, names: Collection[str]) -> list[tuple[int, int]]:
+    """Where the lines of the options ``names`` are, in their order."""
+    return [
+        span
+        for name, option in section.options.items()
+        if name in names
+        for span in ((option.start, option.end), *option.continuations)
+    ]
+
+
+def _behind_mark(text: str) -> str:
+    return text.removeprefix(_BYTE_ORDER_MARK)
+
+
+def _ends_line(text: str) -> str:
+    """The line ending that ``text`` ends with, or ""."""
+    return _line_ending(text) if text.endswith(("\r", "\n")) else ""
 
 
 def _line_ending(text: str, end: int | None = None) -> str:

@@ -45,10 +45,12 @@ class Receipt(NamedTuple):
 
 
 class Receipts(NamedTuple):
-    """All receipts, by place, and the files that sync ever changed."""
+    """All receipts, by place, and the files that sync ever changed or made."""
 
     by_place: dict[Place, Receipt]
     changed: frozenset[str]
+    created: frozenset[str] = frozenset()
+    """Files that were not there: once nothing is left in them, they go."""
 
     @classmethod
     def load(cls, data: bytes | None) -> Receipts:
@@ -71,9 +73,10 @@ class Receipts(NamedTuple):
                 for entry in document["receipts"]
             }
             changed = frozenset(document["changed"])
+            created = frozenset(document.get("created", ()))  # earlier versions took no note
         except (ValueError, KeyError, TypeError):
             raise ReceiptsError("does not hold receipts of sync; move it away") from None
-        return cls(by_place, changed)
+        return cls(by_place, changed, created)
 
     def dump(self) -> bytes:
         """As JSON, in a stable order."""
@@ -84,6 +87,7 @@ class Receipts(NamedTuple):
         document = {
             "version": _VERSION,
             "changed": sorted(self.changed),
+            "created": sorted(self.created),
             "receipts": receipts,
         }
         return json.dumps(document, indent=1).encode() + b"\n"

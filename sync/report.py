@@ -15,6 +15,9 @@ _VERBS = {
     "updated": ("updated", "would update"),
     "unchanged": ("unchanged", "unchanged"),
     "narrowed": ("narrowed", "would narrow"),
+    "removed": ("removed", "would remove"),
+    "left": ("left", "would leave"),
+    "gone": ("already gone from", "already gone from"),
 }
 
 
@@ -35,8 +38,12 @@ def _describe(change: Change, *, only_look: bool) -> str:
     """One line on a file: what was done, where, and what is there now."""
     done, planned = _VERBS[change.action]
     facts = change.facts
-    if "fingerprint" in facts:
+    if "what" in facts:
+        detail = f"[{facts['section']}] {facts['what']}" if "section" in facts else facts["what"]
+    elif "fingerprint" in facts:
         detail = f"{facts['algorithm']} {facts['fingerprint']}"
+        if "which" in facts:
+            detail += f" (the {facts['which']} one)"
     elif "access_key" in facts:
         detail = f"[{facts['section']}] access key {facts['access_key']}"
     elif "region" in facts:

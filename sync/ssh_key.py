@@ -31,6 +31,15 @@ class PublicKey(NamedTuple):
         return {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}.get(name, name)
 
     @property
+    def bits(self) -> int | None:
+        """The size of an RSA key, that of its modulus (RFC 4253, 6.6); None for others."""
+        if self.algorithm != "RSA":
+            return None
+        _name, rest = _take_string(self.blob)
+        _exponent, rest = _take_string(rest)
+        return int.from_bytes(_take_string(rest)[0], "big").bit_length()
+
+    @property
     def digest(self) -> bytes:
         """The SHA-256 of the blob."""
         return hashlib.sha256(self.blob).digest()

@@ -98,6 +98,19 @@ class StackKeys(NamedTuple):
             access_key_id=previous.access_key_id, secret_access_key=previous.secret_access_key
         )
 
+    @property
+    def with_previous_key_pair(self) -> StackKeys:
+        """The same with the previous SSH key in force, and kept besides the one that was."""
+        previous = self.previous_key_pair
+        if previous is None:
+            return self
+        return self._replace(
+            key_algorithm=previous.public_key.algorithm,
+            private_key=previous.private_key,
+            public_key=previous.public_key,
+            previous_key_pair=PreviousKeyPair(self.private_key, self.public_key),
+        )
+
 
 def parse_outputs(stack: str, printed: str) -> StackKeys:
     """``StackKeys`` from what ``pulumi stack output --json --show-secrets`` printed for ``stack``.

@@ -12,7 +12,7 @@ import sys
 
 TYPE_CHECKING = False  # see sync.engine
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class OutputError(Exception):
@@ -21,17 +21,77 @@ class OutputError(Exception):
 
 def say(line: str) -> None:
     """Print ``line`` to standard error; whatever it quotes, it stays one line of plain text."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
     with contextlib.suppress(OSError):  # nobody to tell
-        print(text, file=sys.stderr, flush=True)
+        print(_plain(line), file=sys.stderr, flush=True)
+
+
+def _plain(line: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def print_json(document: object) -> None:
     """Print ``document`` to standard output. Raises `OutputError` where that is not possible."""
     import json
 
-    print(json.dumps(document, indent=2))
+    _print(json.dumps(document, indent=2))
     flush()
+
+
+BOLD, YELLOW, RED, GREEN = "1", "33", "31", "32"
+_PLAIN = "0"
+_WIDTH = 100  # columns; lines that are longer are hard to read
+
+
+def print_block(heading: str, rows: Sequence[tuple[str, str]], findings: Sequence[str]) -> None:
+    """Print a block of labels and what they stand for, and of findings, to standard output.
+
+    On a terminal lines are as long as it is wide, and findings catch the eye. Elsewhere a row is
+    a line, and a finding one that begins with ``!``.
+    """
+    _print(paint(_plain(heading), BOLD))
+    indent = 2 + max((len(label) for label, _ in rows), default=0) + 2
+    for label, text in rows:
+        _print(_wrap(f"  {label}".ljust(indent), text))
+    for text in findings:
+        _print(paint(_wrap("  ! ", text), YELLOW))
+
+
+def print_line(text: str, colour: str | None = None) -> None:
+    """Print a line to standard output."""
+    _print(paint(_plain(text), colour))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text)
+    except OSError as failure:
+        raise _lost(failure) from None
+
+
+def paint(text: str, colour: str | None) -> str:
+    """``text`` in ``colour``, if standard output is a terminal and NO_COLOR is not set."""
+    if colour is None or not sys.stdout.isatty():
+        return text
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{colour}m{text}\x1b[{_PLAIN}m"
+
+
+def _wrap(label: str, text: str) -> str:
+    if not sys.stdout.isatty():
+        return label + _plain(text)
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size().columns, _WIDTH)
+    return textwrap.fill(
+        _plain(text),
+        max(width, len(label) + 20),
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def flush() -> None:
@@ -39,8 +99,12 @@ def flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as failure:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # lest Python try again at the end
-        raise OutputError(f"standard output: {failure.strerror}") from None
+        raise _lost(failure) from None
+
+
+def _lost(failure: OSError) -> OutputError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # lest Python try again at the end
+    return OutputError(f"standard output: {failure.strerror}")
 
 
 def is_interactive() -> bool:
@@ -75,6 +139,33 @@ def progress(text: str) -> Iterator[None]:
         yield
     finally:
         if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class Waiting:
+    """Tells that something takes its time: on a terminal in one line that changes.
+
+    Elsewhere it says so once in a while only: nothing in the first ten seconds.
+    """
+
+    _SPARSE = 10.0  # seconds
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._next = self._SPARSE
+
+    def tell(self, text: str, seconds: float) -> None:
+        """Tell ``text``, and for how long it has been so."""
+        text = _plain(text)
+        if self._is_terminal:
+            print(f"\r{text}: {seconds:.0f} s\x1b[K", end="", file=sys.stderr, flush=True)
+        elif seconds >= self._next:
+            self._next += 2 * self._SPARSE
+            say(f"{text}: {seconds:.0f} s")
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._is_terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 

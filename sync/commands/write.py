@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sync.home import Outcome
+    from sync.identity import Identity
     from sync.stack import StackKeys
 
 _DESCRIPTION = """\
@@ -48,12 +49,21 @@ in credentials.aws-keys.bak and config.aws-keys.bak."""
 def run(arguments: Sequence[str]) -> int:
     """Write what ``arguments`` ask for, tell it, and give the exit status."""
     options = _parse(arguments)
+    if options.verify:
+        _import_behind("boto3")
     try:
         found = reading.read(options, options.stacks, while_waiting="sync.home")
-        return _report(_write(found, options), options)
+        outcomes = _write(found, options)
+        if not options.json:
+            for outcome in outcomes:
+                tell(outcome, only_look=options.dry_run or options.check)
+        verified: dict[str, Identity] = {}
+        if options.verify:
+            outcomes, verified = _verify(found, outcomes, options)
+        return _report(outcomes, verified, options)
     except StackError as error:
         if options.json:
-            _print_json(options, [], str(error))
+            _print_json(options, [], {}, str(error))
         raise
 
 
@@ -74,7 +84,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="replace a profile's keys, or a key file, that sync did not write; both are kept",
     )
-    parser.add_timeout()
+    add("--verify", action="store_true", help="then ask AWS whose keys the profiles hold")
+    parser.add_timeout("pulumi, another sync, or AWS to know new keys")
     parser.add_directory()
     parser.add_json()
     parser.add_version()
@@ -88,6 +99,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _problem(options: argparse.Namespace) -> str | None:
     """What is wrong with the command line, if anything."""
+    if options.verify and (options.dry_run or options.check):
+        return "--verify goes with writing, not with --dry-run or --check"
     if bool(options.stacks) == options.all:
         return "name the stacks or give --all" + (", not both" if options.all else "")
     try:
@@ -141,14 +154,58 @@ def _write(
     return sorted(outcomes, key=lambda outcome: order.index(outcome.stack))
 
 
-def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> int:
+def _import_behind(module: str) -> None:
+    """Import ``module`` while something else is done."""
+    import threading
+    from importlib import import_module
+
+    threading.Thread(target=import_module, args=(module,), daemon=True).start()
+
+
+def _verify(
+    found: Mapping[str, StackKeys | StackError],
+    outcomes: Sequence[Outcome],
+    options: argparse.Namespace,
+) -> tuple[list[Outcome], dict[str, Identity]]:
+    """The outcomes with what AWS has against a profile's keys, and whose they are otherwise."""
+    from sync import identity
+    from sync.terminal import Waiting
+
+    profiles = {outcome.stack: outcome.profile for outcome in outcomes if not outcome.error}
+    expected, wanted = {}, {}
+    for keys in found.values():
+        if not isinstance(keys, StackError) and (profile := profiles.get(keys.stack)):
+            who = expected[keys.stack] = identity.Identity(keys.account_id, keys.user_arn)
+            wanted[keys.stack] = identity.of_profile(profile, keys.region), who
+    waiting = Waiting()
+
+    def on_wait(stacks: Sequence[str], seconds: float) -> None:
+        if not options.json:
+            waiting.tell(f"asking AWS for {', '.join(stacks)}, again and again", seconds)
+
+    try:
+        proofs = identity.prove_all(wanted, patience=options.timeout, on_wait=on_wait)
+    finally:
+        waiting.end()
+    checked = [
+        outcome._replace(error=f"written, but not verified: profile {outcome.profile}: {problem}")
+        if (problem := proofs.get(outcome.stack))
+        else outcome
+        for outcome in outcomes
+    ]
+    return checked, {stack: expected[stack] for stack, error in proofs.items() if not error}
+
+
+def _report(
+    outcomes: Sequence[Outcome], verified: Mapping[str, Identity], options: argparse.Namespace
+) -> int:
     failed = [outcome.stack for outcome in outcomes if outcome.error]
-    only_look = options.dry_run or options.check
     if options.json:
-        _print_json(options, outcomes)
+        _print_json(options, outcomes, verified)
     else:
         for outcome in outcomes:
-            tell(outcome, only_look=only_look)
+            if who := verified.get(outcome.stack):
+                say(f"{outcome.stack}: AWS takes the keys of profile {outcome.profile}: {who.arn}")
     for outcome in outcomes:
         if outcome.error:
             say(f"{outcome.stack}: failed: {outcome.error}")
@@ -162,8 +219,14 @@ def _report(outcomes: Sequence[Outcome], options: argparse.Namespace) -> int:
 
 
 def _print_json(
-    options: argparse.Namespace, outcomes: Sequence[Outcome], error: str | None = None
+    options: argparse.Namespace,
+    outcomes: Sequence[Outcome],
+    verified: Mapping[str, Identity],
+    error: str | None = None,
 ) -> None:
-    stacks = [as_document(outcome) for outcome in outcomes]
+    stacks = []
+    for outcome in outcomes:
+        who = verified.get(outcome.stack)
+        stacks.append({**as_document(outcome), "verified": who._asdict() if who else None})
     dry_run = options.dry_run or options.check
     print_json({"dry_run": dry_run, "stacks": stacks, "error": error})

@@ -11,12 +11,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sync import cli
 from sync.engine import Engine, StackError
 from tests.stacks import outputs
+from tests.unit.aws_stand_in import Aws, arn, error, identity, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = """#!/bin/sh
@@ -228,6 +233,8 @@ def test_stacks_are_read_in_parallel(sync: Sync) -> None:
         (["--all", "production"], "not both"),
         (["production", "--nonsense"], "--nonsense"),
         (["production", "--dry-run", "--check"], "not allowed with"),
+        (["production", "--verify", "--dry-run"], "--verify goes with writing, not with --dry-run"),
+        (["production", "--verify", "--check"], "--verify goes with writing, not with --dry-run"),
         (["production", "staging", "--profile", "x"], "--profile goes with one stack"),
         (["--all", "--profile", "x"], "--profile goes with one stack"),
         (["a/production", "b/production"], "two of the stacks would write the files of production"),
@@ -547,6 +554,86 @@ def test_nothing_heavy_is_imported(sync: Sync) -> None:
         check=True,
     )
     assert done.stdout == "\n"
+
+
+@pytest.fixture
+def aws(sync: Sync) -> Iterator[Aws]:
+    """An AWS that takes the keys of production, and says so of any others too."""
+    for stand_in in running():
+        sync.environ |= {
+            "AWS_ENDPOINT_URL": stand_in.endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ACCESS_KEY_ID": "AKIAAMBIENT",
+            "AWS_SECRET_ACCESS_KEY": "ambient",
+            "AWS_SESSION_TOKEN": "ambient",
+        }
+        stand_in.answers("GetCallerIdentity", identity("production"))
+        yield stand_in
+
+
+def test_verify_asks_aws_with_the_profile_after_writing(sync: Sync, aws: Aws) -> None:
+    for wrote in ("wrote", "unchanged"):
+        aws.asked.clear()
+        done = sync("production", "--profile", "work", "--verify")
+        assert (done.returncode, done.stdout) == (0, "")
+        *files, last = done.stderr.splitlines()
+        assert [line.split()[1] for line in files] == [wrote] * 3
+        assert last == f"production: AWS takes the keys of profile work: {arn('production')}"
+        key_id = outputs("production")["access_key_id"]
+        assert [(asked.key_id, asked.token) for asked in aws.asked] == [(key_id, None)] * 5
+
+
+def test_what_is_not_verified_fails_its_stack_alone(sync: Sync, aws: Aws) -> None:
+    done = sync("production", "staging", "--verify")
+    assert done.returncode == 1
+    taken, failed, sum_ = done.stderr.splitlines()[-3:]
+    assert taken.startswith("production: AWS takes the keys")
+    assert failed == (
+        "staging: failed: written, but not verified: profile staging: the keys are those of "
+        f"{arn('production')}, and should be those of {arn('staging')}"
+    )
+    assert sum_ == "failed: staging (1 of 2 stacks)"
+    assert {".pem/production.pem", ".pem/staging.pem"} <= sync.files()
+    assert aws.asked
+
+
+def test_a_machine_is_told_who_the_keys_are(sync: Sync, aws: Aws) -> None:
+    done = sync("production", "staging", "--verify", "--json")
+    document = json.loads(done.stdout)
+    production, staging = document["stacks"]
+    assert production["verified"] == {
+        "account_id": "123456789012",
+        "arn": arn("production"),
+    }
+    assert (staging["verified"], done.returncode) == (None, 1)
+    assert "not verified" in staging["error"]
+    assert aws.asked
+    assert json.loads(sync("production", "--json").stdout)["stacks"][0]["verified"] is None
+
+
+def test_a_stack_that_was_not_written_is_not_verified(sync: Sync, aws: Aws) -> None:
+    sync.gives("production", "{}")
+    line = fails(sync("production", "--verify"))
+    assert line.startswith("production: failed: has no outputs")
+    assert not aws.asked
+
+
+def test_on_a_terminal_the_verification_shows_its_progress(sync: Sync, aws: Aws) -> None:
+    status, shown = on_a_terminal(sync, "", "production", "--verify")
+    assert status == 0
+    waiting = "\rasking AWS for production, again and again: 0 s\x1b[K"
+    assert waiting in shown
+    assert shown.rindex("\r\x1b[K") > shown.rindex("again and again")
+    assert aws.asked
+
+
+def test_verification_gives_up_when_the_timeout_is_over(sync: Sync, aws: Aws) -> None:
+    aws.answers("GetCallerIdentity", error("InvalidClientTokenId"))
+    done = sync("production", "--verify", "--timeout", "2")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "AWS refuses the keys: InvalidClientTokenId" in last
+    assert last.endswith("; asked for 2 s")
 
 
 def read_until_hidden(descriptor: int) -> str:

@@ -13,9 +13,10 @@ import pytest
 
 from sync import home
 from sync.home import Outcome, Places
-from sync.plan import Unreadable, Wish, private_key_file
+from sync.plan import Unreadable, Wish, aside_name, private_key_file
 from sync.private_file import FileError, PrivateFile
-from tests.stacks import access_key, key_pair, rotated, stack_keys
+from sync.receipts import Receipts
+from tests.stacks import access_key, key_pair, rotated, rotating, stack_keys
 
 if TYPE_CHECKING:
     from sync.stack import StackKeys
@@ -135,6 +136,67 @@ def test_a_replaced_key_stays_beside_the_new_one(places: Places, tmp_path: Path)
     assert Path(kept).read_bytes() == private_key_file(stack_keys())
     assert Path(kept).parent == tmp_path / ".pem"
     assert (tmp_path / ".pem/production.pem").read_bytes() == private_key_file(rotated())
+
+
+def previous_key(tmp_path: Path) -> Path:
+    (path,) = (tmp_path / ".pem").glob("production.????????????????.pem")
+    return path
+
+
+def test_the_key_that_running_machines_know_is_put_beside_while_it_is_replaced(
+    places: Places, tmp_path: Path
+) -> None:
+    (seen,) = preview(places, rotating())
+    (outcome,) = sync(places, rotating())
+    assert outcome.changes == seen.changes
+    assert [change.action for change in outcome.changes] == ["created"] * 4
+    previous = previous_key(tmp_path)
+    assert outcome.changes[1].path == str(previous)
+    assert previous.read_bytes().decode() == key_pair("previous/production")[0]
+    assert stat.S_IMODE(previous.stat().st_mode) == 0o600
+    before = tree(tmp_path)
+    (again,) = sync(places, rotating())
+    assert [change.action for change in again.changes] == ["unchanged"] * 4
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_previous_key_in_the_key_file_is_kept_once(
+    places: Places, tmp_path: Path, *, is_known: bool
+) -> None:
+    private, public = key_pair("previous/production")
+    sync(places, stack_keys("production", private_key=private, public_key=public))
+    if is_known:  # somebody else's rotate came first, on this very machine
+        shutil.copy(tmp_path / ".pem/production.pem", tmp_path / "kept")
+        name = aside_name(private.encode(), "production")
+        shutil.move(tmp_path / "kept", tmp_path / ".pem" / name)
+    (outcome,) = sync(places, rotating())
+    assert outcome.error is None
+    previous = previous_key(tmp_path)
+    assert previous.read_bytes().decode() == private
+    assert outcome.changes[0].kept == str(previous)
+    assert outcome.changes[1].action == "unchanged"
+    before = tree(tmp_path)
+    assert not sync(places, rotating())[0].has_changes
+    assert tree(tmp_path) == before
+
+
+def test_another_file_by_the_name_of_the_previous_key_stays(places: Places, tmp_path: Path) -> None:
+    path = tmp_path / ".pem" / aside_name(key_pair("previous/production")[0].encode(), "production")
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(b"mine")
+    (outcome,) = sync(places, rotating())
+    assert outcome.error is None
+    assert "left as it is" in outcome.warnings[0]
+    assert path.read_bytes() == b"mine"
+
+
+def test_which_files_were_not_there_before_is_noted(places: Places, tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/credentials").write_bytes(b"")
+    sync(places)
+    receipts = Receipts.load((tmp_path / ".local/state/aws-keys/receipts.json").read_bytes())
+    assert receipts.created == {str(tmp_path / ".aws/config")}
 
 
 def test_a_key_with_a_passphrase_of_the_user_stays(places: Places, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from sync.plan import (
     private_key_file,
 )
 from sync.receipts import Receipts
-from tests.stacks import access_key, key_pair, rotated, stack_keys
+from sync.ssh_key import parse_private_key
+from tests.stacks import access_key, key_pair, rotated, rotating, stack_keys
 
 if TYPE_CHECKING:
     from sync.stack import StackKeys
@@ -29,6 +30,12 @@ FILES = Files(Path("/h/.aws/credentials"), Path("/h/.aws/config"))
 KEY_FILE = Path("/h/.pem/production.pem")
 OURS = stack_keys()
 NO_RECEIPTS = Receipts.load(None)
+
+
+def key_outputs(name: str) -> dict[str, str]:
+    """The outputs of a stack that has the key pair called ``name``."""
+    private, public = key_pair(name)
+    return {"private_key": private, "public_key": public}
 
 
 def holding(
@@ -67,7 +74,7 @@ def written(keys: StackKeys = OURS) -> Contents:
 
 
 def actions(plan: Plan) -> list[str]:
-    return [step.action for step in plan.steps["production"]]
+    return [step.action for step in plan.steps["production"].all]
 
 
 def refusal(plan: Plan) -> str:
@@ -286,7 +293,7 @@ def test_the_present_key_with_another_secret_is_mended() -> None:
 )
 def test_a_file_that_some_readers_refuse_is_named(where: str, data: bytes, word: str) -> None:
     steps = plan_for(contents=holding(**{where: data + b"[x]\n"})).steps["production"]
-    (warning,) = (warning for step in steps for warning in step.warnings)
+    (warning,) = (warning for step in steps.all for warning in step.warnings)
     assert warning.startswith(f"/h/.aws/{where} ")
     assert word in warning
 
@@ -327,6 +334,66 @@ def test_a_replaced_key_is_kept_under_its_fingerprint() -> None:
     assert (stem, suffix) == ("production", "pem")
     assert len(bytes.fromhex(digits)) == 8
     assert name != aside_name(private_key_file(rotated()), "production")
+
+
+PREVIOUS = key_pair("previous/production")[0].encode()
+PREVIOUS_FILE = KEY_FILE.with_name(aside_name(PREVIOUS, "production"))
+
+
+def while_rotating(
+    key: bytes | None, previous: bytes | None, receipts: Receipts = NO_RECEIPTS
+) -> Plan:
+    keys = rotating()
+    contents = Contents({KEY_FILE: key, PREVIOUS_FILE: previous}, None, None)
+    wish = Wish(keys, "production", KEY_FILE)
+    return Plan([wish], contents, FILES, receipts, take_over=False)
+
+
+def test_while_a_rotation_is_under_way_the_previous_key_is_put_beside() -> None:
+    plan = while_rotating(None, None)
+    step = plan.steps["production"].previous_key
+    assert step is not None
+    assert (step.action, step.place.path) == (CREATED, str(PREVIOUS_FILE))
+    key = parse_private_key(PREVIOUS)
+    assert key is not None
+    assert step.facts["fingerprint"] == key.public_key.fingerprint
+    receipt = plan.receipts.get(step.place)
+    assert receipt is not None
+    assert (receipt.wrote, receipt.before) == ((key.public_key.fingerprint,), "nothing")
+
+
+def test_a_previous_key_that_is_beside_already_is_left_as_it_is() -> None:
+    receipts = while_rotating(None, None).receipts
+    plan = while_rotating(private_key_file(rotating()), PREVIOUS, receipts)
+    step = plan.steps["production"].previous_key
+    assert step is not None
+    assert step.action == UNCHANGED
+    assert plan.receipts.by_place.items() >= receipts.by_place.items()
+
+
+def test_a_previous_key_that_is_kept_aside_from_the_key_file_is_not_written_twice() -> None:
+    earlier = stack_keys("production", **key_outputs("previous/production"))
+    plan = while_rotating(PREVIOUS, None, plan_for(earlier).receipts)
+    steps = plan.steps["production"]
+    assert steps.private_key.keep_as == PREVIOUS_FILE.name
+    assert steps.previous_key is not None
+    assert steps.previous_key.action == UNCHANGED
+    assert steps.previous_key.place in plan.receipts.by_place
+
+
+@pytest.mark.parametrize("other", [b"", b"my notes\n", key_pair("other")[0].encode()])
+def test_what_has_the_name_of_the_previous_key_and_is_another_is_left_and_told(
+    other: bytes,
+) -> None:
+    plan = while_rotating(None, other)
+    steps = plan.steps["production"]
+    assert steps.previous_key is None
+    (warning,) = steps.private_key.warnings
+    assert warning == f"{PREVIOUS_FILE} is not the previous key, whose name it has: left as it is"
+
+
+def test_without_a_rotation_there_is_no_previous_key() -> None:
+    assert plan_for().steps["production"].previous_key is None
 
 
 @pytest.mark.parametrize("where", ["credentials", "config"])

@@ -104,6 +104,93 @@ def test_an_edit_changes_what_it_must_and_no_byte_more(before: str, after: str) 
     assert write(before) == after
 
 
+TAKEN = Edit({}, ("aws_access_key_id", "aws_secret_access_key"), drop_section=True)
+OURS = "[prod]\naws_access_key_id = ID\naws_secret_access_key = KEY\n"
+
+
+def remove(text: str, edit: Edit = TAKEN) -> str:
+    return Document(text.encode(), CREDENTIALS, ["prod"]).edit({"prod": edit}).decode()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "[a]\nx = 1\n",
+        "[a]\nx = 1",
+        "[a]\r\nx = 1\r\n\r\n",
+        "\n",
+        "# said\r",
+        "\ufeff",
+        "\ufeff\n",
+    ],
+)
+def test_a_section_that_was_added_and_is_dropped_leaves_no_trace(before: str) -> None:
+    assert remove(write(before)) == before
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["[prod]\n", "[prod]", "[prod]\nx = 1", "[prod]\r\n  x = 1\r\n# end", "[prod]\n[a]\ny = 2"],
+)
+def test_options_that_were_added_and_are_dropped_leave_no_trace(before: str) -> None:
+    assert remove(write(before), TAKEN._replace(drop_section=False)) == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            f"[a]\nx = 1\n\n{OURS}\n[b]\n", "[a]\nx = 1\n\n[b]\n", id="from between two others"
+        ),
+        pytest.param(
+            f"[a]\n{OURS}[b]\n", "[a]\n[b]\n", id="lines of others do not run together without it"
+        ),
+        pytest.param(f"{OURS}\n[b]\n", "\n[b]\n", id="what stands below stays where it is"),
+        pytest.param(
+            f"{OURS}region = x\n", "[prod]\nregion = x\n", id="another option keeps the section"
+        ),
+        pytest.param(
+            OURS.replace("\n", "\n# mine\n", 1), "[prod]\n# mine\n", id="so does a comment in it"
+        ),
+        pytest.param(
+            OURS.replace("]", "] # mine"), "[prod] # mine\n", id="and one behind its header"
+        ),
+        pytest.param(
+            f"{OURS}# theirs\n[b]\n", "# theirs\n[b]\n", id="but not one that is of what follows"
+        ),
+        pytest.param(
+            "[a]\nx = 1\n[prod]\n  [b]\ny = 2\n",
+            "[a]\nx = 1\n[prod]\n  [b]\ny = 2\n",
+            id="an indented header below would become part of a value above",
+        ),
+        pytest.param("[a]\nx = 1\n\n[prod]\n", "[a]\nx = 1\n", id="an empty one goes too"),
+        pytest.param(
+            f"[a]\n\n{OURS.rstrip()}", "[a]\n", id="somebody cut the last line ending off"
+        ),
+        pytest.param("[a]\n", "[a]\n", id="there is none"),
+    ],
+)
+def test_a_section_that_is_dropped_takes_only_what_was_made_with_it(
+    before: str, after: str
+) -> None:
+    assert remove(before) == after
+
+
+def test_several_sections_are_dropped_in_one_go() -> None:
+    before = b"[a]\nx = 1"
+    names = ("b", "c", "d")
+    written = before
+    for name in names:
+        written = Document(written, CREDENTIALS, names).edit({name: NEW})
+    document = Document(written + b"# theirs", CREDENTIALS, names)
+    assert document.edit(dict.fromkeys(names, TAKEN)) == b"[a]\nx = 1\n# theirs"
+    assert Document(written, CREDENTIALS, names).edit(dict.fromkeys(names, TAKEN)) == before
+    apart = f"[a]\n\n{OURS}[t]\n\n{OURS.replace('prod', 'b')}[u]\n".encode()
+    both = ("prod", "b")
+    assert Document(apart, CREDENTIALS, both).edit(dict.fromkeys(both, TAKEN)) == b"[a]\n[t]\n[u]\n"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
