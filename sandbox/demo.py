@@ -34,7 +34,7 @@ def play(world: World) -> None:
     """
     start = time.monotonic()
     tour = _Tour(world)
-    for step in (_deploy, _sync, _look, _call, _sync_again, _destroy):
+    for step in (_deploy, _sync, _look, _call, _status, _rotate, _remove, _sync_again, _destroy):
         step(tour)
     tour.heading(f"That was the tour, in {time.monotonic() - start:.0f} seconds.")
 
@@ -74,6 +74,26 @@ def _call(tour: _Tour) -> None:
     tour.command("python", "-c", f"{session}; {me}")
     others = 'session.client("ec2").describe_instances()'
     tour.refused("AccessDenied", "python", "-c", f"{session}; {others}")
+
+
+def _status(tour: _Tour) -> None:
+    tour.heading("Status: what is on this machine and at AWS, and how old the keys are")
+    tour.command("python", "-m", "sync", "status", PROTECTED)
+
+
+def _rotate(tour: _Tour) -> None:
+    tour.heading("Rotate: a new access key, without a moment at which the profile does not work")
+    rotate = ("python", "-m", "sync", "rotate", PROTECTED)
+    tour.command(*rotate)
+    tour.refused("too early", *rotate, "--retire")
+    tour.command(*rotate, "--retire", "--force")
+    tour.command(*rotate, "--finish")
+
+
+def _remove(tour: _Tour) -> None:
+    tour.heading("Remove: take away what sync wrote for a stack, and put it there again")
+    tour.command("python", "-m", "sync", "remove", "test", "--yes")
+    tour.command("python", "-m", "sync", "test", "--verify")
 
 
 def _sync_again(tour: _Tour) -> None:

@@ -10,9 +10,9 @@ import os
 import signal
 import sys
 
-from sync import terminal
+from sync import interruption, terminal
 from sync.command_line import FAILED, INTERRUPTED
-from sync.engine import StackError, ignore_interruptions
+from sync.engine import StackError
 
 TYPE_CHECKING = False  # see sync.engine
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         terminal.say(f"sync: {error}")
         return FAILED
     except KeyboardInterrupt:
-        ignore_interruptions()
+        interruption.ignore()
         terminal.say("sync: interrupted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  a traceback would not help, its text might tell secrets

@@ -30,6 +30,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from sync.interruption import deferred
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -134,18 +136,6 @@ def narrow_directory(directory: Path) -> None:
     if mode is not None:
         with _naming(directory):
             directory.chmod(mode & ~_OTHERS)
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let signals that would end this process wait: what comes in between has to be finished."""
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    )
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Staged(NamedTuple):
@@ -255,7 +245,7 @@ class PrivateFile:
         instead. Raises `FileError`, also if that goes on and on; the file then is as another
         program left it, or as this one wrote it. What the edit raises passes through.
         """
-        with _undisturbed():
+        with deferred():
             try:
                 self._replace()
             except BaseException:
@@ -268,7 +258,7 @@ class PrivateFile:
         Raises `FileError` if another program changed it since it was read; it is there then.
         """
         expected = self.data
-        with _undisturbed():
+        with deferred():
             self._look()
             if self.data != expected:
                 raise FileError(self.path, "another program changed it meanwhile")

@@ -6,9 +6,9 @@ import contextlib
 import os
 from importlib import import_module
 
-from sync import terminal
+from sync import interruption, terminal
 from sync.command_line import profile_problem
-from sync.engine import Engine, PassphraseMissingError, StackError, ignore_interruptions, short_name
+from sync.engine import Engine, PassphraseMissingError, StackError, short_name
 
 TYPE_CHECKING = False  # see sync.engine
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def started(options: argparse.Namespace) -> Iterator[Engine]:
         engine.check_directory()
         yield engine
     except KeyboardInterrupt:
-        ignore_interruptions()
+        interruption.ignore()
         raise
     finally:
         engine.stop()

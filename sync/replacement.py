@@ -213,7 +213,6 @@ class Replacement:
             raise StackError(f"{error}; the same command goes on where this one stopped") from None
         self._config |= config
         self.keys = self._read()
-        self._look()
         self._is_settled = True
         if self.state != state:
             raise StackError("pulumi up was done, but the stack's outputs are not what it was for")

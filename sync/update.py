@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from pulumi import automation
 
 from sync.engine import StackError, short_name
+from sync.interruption import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import FrameType
 
 UNDO = "AWS_KEYS_UNDO"
 """The variable that lets the program go back a step: the config key and its deployed value."""
@@ -161,7 +160,8 @@ class Update:
 
     def _attempt(self, act: Callable[[], object]) -> None:
         self._failures.clear()
-        with self._explained("pulumi up"), _uninterrupted():
+        # The engine gets a Ctrl-C too, and ends the update in its own way.
+        with self._explained("pulumi up"), deferred():
             act()
 
     def _heed(self, event: automation.EngineEvent) -> None:
@@ -244,30 +244,3 @@ def _is_pulumi(pid: int) -> bool:
         return "pulumi" in Path(f"/proc/{pid}/comm").read_text()
     except OSError:
         return True
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let the engine end an update in its own way: it gets a Ctrl-C too, and tidies up.
-
-    A handler, since what is ignored stays ignored in the processes that are started meanwhile.
-    """
-    interrupted = False
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {
-        number: signal.signal(number, note)
-        for number in numbers
-        if signal.getsignal(number) is not signal.SIG_IGN  # as nohup has it
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if interrupted:
-            raise KeyboardInterrupt
