@@ -20,7 +20,7 @@ sandbox: venv ## Open a shell in a sandbox: a whole cloud on this machine
 	@$(BIN)/python -m sandbox shell || true  # its last command may have failed, which is no fault here
 
 test: lint $(VENV)-awscli/.done ## Run linters and all tests; TESTS=tests/unit runs some
-	$(BIN)/pytest --cov --cov-report=term $(TESTS)
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term $(TESTS)
 
 lint: venv ## Run ruff and mypy
 	$(BIN)/ruff check

@@ -183,6 +183,8 @@ def test_a_stack_that_gets_another_key_leaves_the_old_one_beside(world: World, s
     first = key_file(own, stack).read_bytes()
     own.run("pulumi", "config", "set", "keyAlgorithm", "RSA", "--stack", stack)
     own.run("pulumi", "config", "set", "rsaBits", "2048", "--stack", stack)
+    own.run("pulumi", "config", "set", "keyPairGeneration", "2", "--stack", stack)
+    own.run("pulumi", "config", "set", "previousKeyPair", "Kept", "--stack", stack)
     own.run("pulumi", "up", "--stack", stack, "--yes", "--skip-preview")
     done = sync(own, stack)
     assert done.returncode == 0
