@@ -148,6 +148,7 @@ def _conclude(
 ) -> dict[str, object]:
     """Say where the rotation stands now and what comes next."""
     kind, now = options.kind, replacement.state
+    noun = "SSH key" if kind is KEY_PAIR else kind.name
     step = next_request(now)
     command = f"python -m sync rotate {options.stack}{kind.flag}"
     if step:
@@ -157,9 +158,9 @@ def _conclude(
     elif now == before:
         teller.say(f"no rotation of the {kind.name} is under way: nothing to do")
     elif now.generation < before.generation:
-        teller.say(f"back at the old {kind.name}; the new one is deleted")
+        teller.say(f"back at the old {noun}; the new one is deleted")
     else:
-        teller.say(f"the old {kind.name} is deleted; the rotation is finished")
+        teller.say(f"the old {noun} is deleted; the rotation is finished")
     return {
         "generation": now.generation,
         "previous": now.previous or None,

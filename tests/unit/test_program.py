@@ -13,7 +13,7 @@ import pulumi_aws
 import pytest
 import yaml  # type: ignore[import-untyped]  # ships no types
 
-from sync.stack import USED_OUTPUTS
+from sync.stack import GENERATIONS, OUTPUTS_OF_A_ROTATION, USED_OUTPUTS
 from tests.unit.mocks import (
     ACCESS_KEY,
     ACCESS_USER,
@@ -136,6 +136,20 @@ def test_sync_finds_every_output_that_it_reads_and_its_secrets_secret(deploy: De
     assert USED_OUTPUTS.keys() <= outputs.keys()
     assert {name: form.is_secret for name, form in USED_OUTPUTS.items()} == {
         name: isinstance(outputs[name], Secret) for name in USED_OUTPUTS
+    }
+
+
+def test_sync_finds_what_a_rotation_adds_and_its_secrets_secret(deploy: Deploy) -> None:
+    outputs = deploy(
+        accessKeyGeneration="2",
+        previousAccessKey="Active",
+        keyPairGeneration="2",
+        previousKeyPair="Kept",
+    ).outputs[STACK]
+
+    assert {*OUTPUTS_OF_A_ROTATION, *GENERATIONS} <= outputs.keys()
+    assert {name: form.is_secret for name, form in OUTPUTS_OF_A_ROTATION.items()} == {
+        name: isinstance(outputs[name], Secret) for name in OUTPUTS_OF_A_ROTATION
     }
 
 

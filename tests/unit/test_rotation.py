@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from components import rotation
+from sync import update
 from sync.rotation import (
     ACCESS_KEY,
     BEGIN,
@@ -117,3 +119,44 @@ def test_a_config_that_is_no_state_is_refused(config: dict[str, str]) -> None:
 def test_a_stage_of_the_other_key_is_refused() -> None:
     with pytest.raises(Refused, match=r"previousAccessKey is 'Kept'.* not one of Active, Inactive"):
         ACCESS_KEY.state({"previousAccessKey": "Kept"})
+
+
+COURSES = {ACCESS_KEY: rotation.ACCESS_KEY, KEY_PAIR: rotation.KEY_PAIR}
+
+
+def is_taken(kind: Kind, now: State, then: State, undo: int | None = None) -> bool:
+    """Whether the program takes a config with ``then`` where ``now`` is deployed."""
+    try:
+        rotation.check_move(
+            COURSES[kind],
+            rotation.Rotation(*now),
+            rotation.Rotation(*then),
+            stack="production",
+            undo=undo,
+        )
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "now", "request_"),
+    [(kind, now, asked) for kind, now, asked, leads_to in STEPS if not isinstance(leads_to, str)],
+)
+def test_the_program_takes_every_step_and_one_back_only_as_an_undo(
+    kind: Kind, now: State, request_: str
+) -> None:
+    for then in moves(kind, now, request_):
+        is_back = then.is_behind(now)
+        assert is_back is (request_ == UNDO)
+        assert is_taken(kind, now, then) is not is_back
+        assert is_taken(kind, now, then, undo=now.generation)
+        now = then
+
+
+def test_both_sides_name_config_and_stages_alike() -> None:
+    for kind, course in COURSES.items():
+        assert (kind.generation, kind.previous) == (course.generation, course.previous)
+        assert (*kind.stages, "") == course.statuses
+        assert kind.flag == course.command
+    assert update.UNDO == rotation.UNDO
