@@ -54,11 +54,7 @@ class Machine:
 
     def profile_names(self, stack: str) -> list[str]:
         """The profiles that sync wrote for ``stack`` into the credentials file."""
-        return sorted(
-            place.profile
-            for place, _ in self._of(stack, "profile")
-            if place.path == str(self._places.files.credentials)
-        )
+        return self._receipts.profiles(stack, str(self._places.files.credentials))
 
     def read_profiles(self, names: Iterable[str]) -> None:
         """Read the AWS files, and what they hold under ``names``."""

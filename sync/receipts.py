@@ -92,6 +92,15 @@ class Receipts(NamedTuple):
         }
         return json.dumps(document, indent=1).encode() + b"\n"
 
+    def profiles(self, stack: str, path: str, account_id: str | None = None) -> list[str]:
+        """The profiles written for ``stack`` into the file ``path``; in any account without one."""
+        return sorted(
+            place.profile
+            for place, receipt in self.by_place.items()
+            if (place.kind, place.path, receipt.stack) == ("profile", path, stack)
+            and account_id in (None, receipt.account_id)
+        )
+
     def get(self, place: Place) -> Receipt | None:
         """What was written to ``place``, if anything was."""
         return self.by_place.get(place)

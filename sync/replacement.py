@@ -295,13 +295,7 @@ def _own_profiles(places: home.Places, keys: StackKeys) -> list[str]:
         return []
     except (OSError, ReceiptsError) as error:
         raise FileError(path, str(error)) from None
-    return [
-        place.profile
-        for place, receipt in receipts.by_place.items()
-        if place.kind == "profile"
-        and place.path == str(places.files.credentials)
-        and receipt.is_for(keys.stack, keys.account_id)
-    ]
+    return receipts.profiles(keys.stack, str(places.files.credentials), keys.account_id)
 
 
 def _existing(directory: Path) -> Path:
