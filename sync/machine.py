@@ -15,7 +15,7 @@ from sync.standing import CURRENT, OTHER, PREVIOUS, Finding, KeyFile, Profile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sync.home import Places
+    from sync.places import Places
     from sync.stack import StackKeys
 
 

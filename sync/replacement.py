@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sync.engine import Engine
+    from sync.outcome import Outcome
+    from sync.places import Places
     from sync.stack import StackKeys
 
 
@@ -51,7 +53,7 @@ class Person(NamedTuple):
     """Whoever is told what was done, shown that time passes, and asked."""
 
     tell: Callable[[str], None]
-    report: Callable[[home.Outcome], None]
+    report: Callable[[Outcome], None]
     waiting: Callable[[str], AbstractContextManager[None]]
     confirm: Callable[[str], bool]
 
@@ -68,7 +70,7 @@ class Replacement:
         self,
         engine: Engine,
         read: Callable[[], StackKeys],
-        places: home.Places,
+        places: Places,
         terms: Terms,
         person: Person,
     ) -> None:
@@ -261,7 +263,7 @@ class Replacement:
         path = self._places.private_key(keys.stack)
         return [Wish(keys, profile, path) for profile in profiles or [keys.stack]]
 
-    def _report(self, outcome: home.Outcome) -> None:
+    def _report(self, outcome: Outcome) -> None:
         """Tell what was done to the files; a warning once in a run."""
         changes = tuple(each for each in outcome.changes if each.action != UNCHANGED)
         warnings = tuple(each for each in outcome.warnings if each not in self._warned)
@@ -286,7 +288,7 @@ class Replacement:
                 raise FileError(directory, f"no file can be made in it: {error.strerror}") from None
 
 
-def _own_profiles(places: home.Places, keys: StackKeys) -> list[str]:
+def _own_profiles(places: Places, keys: StackKeys) -> list[str]:
     """The profiles that sync wrote for the stack."""
     path = places.state_directory / "receipts.json"
     try:

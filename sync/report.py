@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # see sync.engine
 if TYPE_CHECKING:
     from typing import Any
 
-    from sync.home import Change, Outcome
+    from sync.outcome import Change, Outcome
 
 _VERBS = {
     "created": ("wrote", "would write"),

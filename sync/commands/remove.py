@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from sync.home import Outcome
+    from sync.outcome import Outcome
 
 _DESCRIPTION = """\
 Take away what sync wrote for a stack: its access key in ~/.aws/credentials, its region
@@ -86,15 +86,16 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _remove(options: argparse.Namespace) -> Outcome:
     """What was done, or would be."""
-    from sync import home
+    from sync import clearing
+    from sync.places import Places
     from sync.plan import Unreadable
     from sync.private_file import FileError
     from sync.removal import REMOVED, NothingWritten, Request
 
     request = Request(options.stack, options.profile, options.old_keys, options.backups)
     try:
-        places = home.Places.find(options.pem_dir)
-        planned = home.preview_removal(places, request)
+        places = Places.find(options.pem_dir)
+        planned = clearing.preview(places, request)
         if options.dry_run:
             return planned
         if not options.yes and any(change.action == REMOVED for change in planned.changes):
@@ -103,7 +104,7 @@ def _remove(options: argparse.Namespace) -> Outcome:
             tell(planned, only_look=True)
             if not confirm(f"Remove this of {options.stack}?"):
                 raise StackError("nothing was removed")
-        return home.remove(
+        return clearing.remove(
             places,
             request,
             patience=options.timeout,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sync.engine import Engine
-    from sync.home import Outcome
+    from sync.outcome import Outcome
     from sync.replacement import Replacement
     from sync.rotation import State
     from sync.stack import StackKeys
@@ -89,8 +89,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _rotate(options: argparse.Namespace, teller: _Teller) -> dict[str, object]:
     with reading.started(options) as engine:
-        from sync import home
         from sync.account import AccountError
+        from sync.places import Places
         from sync.plan import Unreadable
         from sync.private_file import FileError
         from sync.receipts import ReceiptsError
@@ -115,7 +115,7 @@ def _rotate(options: argparse.Namespace, teller: _Teller) -> dict[str, object]:
             replacement = Replacement(
                 engine,
                 lambda: _read(engine, options),
-                home.Places.find(options.pem_dir),
+                Places.find(options.pem_dir),
                 terms,
                 person,
             )

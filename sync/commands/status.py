@@ -111,8 +111,8 @@ def _problem(options: argparse.Namespace) -> str | None:
 
 
 def _open_machine(options: argparse.Namespace) -> Machine:
-    from sync.home import Places
     from sync.machine import Machine
+    from sync.places import Places
     from sync.private_file import FileError
 
     try:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from sync.home import Outcome
     from sync.identity import Identity
+    from sync.outcome import Outcome
     from sync.stack import StackKeys
 
 _DESCRIPTION = """\
@@ -120,11 +120,13 @@ def _write(
     found: Mapping[str, StackKeys | StackError], options: argparse.Namespace
 ) -> list[Outcome]:
     from sync import home
+    from sync.outcome import Outcome
+    from sync.places import Places
     from sync.plan import Unreadable, Wish
     from sync.private_file import FileError
 
     try:
-        places = home.Places.find(options.pem_dir)
+        places = Places.find(options.pem_dir)
     except FileError as error:
         raise StackError(str(error)) from None
     wishes = [
@@ -133,7 +135,7 @@ def _write(
         if not isinstance(keys, StackError)
     ]
     outcomes = [
-        home.Outcome(short_name(stack), options.profile or short_name(stack), error=str(error))
+        Outcome(short_name(stack), options.profile or short_name(stack), error=str(error))
         for stack, error in found.items()
         if isinstance(error, StackError)
     ]
@@ -149,7 +151,7 @@ def _write(
                 on_wait=lambda: say("waiting for another sync to end"),
             )
     except (FileError, Unreadable) as error:
-        outcomes += [home.Outcome(w.keys.stack, w.profile, error=str(error)) for w in wishes]
+        outcomes += [Outcome(w.keys.stack, w.profile, error=str(error)) for w in wishes]
     order = [short_name(stack) for stack in found]
     return sorted(outcomes, key=lambda outcome: order.index(outcome.stack))
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync import home
-from sync.home import Outcome, Places
+from sync.places import Places
 from sync.plan import Unreadable, Wish, aside_name, private_key_file
 from sync.private_file import FileError, PrivateFile
 from sync.receipts import Receipts
 from tests.stacks import access_key, key_pair, rotated, rotating, stack_keys
 
 if TYPE_CHECKING:
+    from sync.outcome import Outcome
     from sync.stack import StackKeys
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync import home
-from sync.home import Outcome, Places
+from sync import clearing, home
+from sync.places import Places
 from sync.plan import Unreadable, Wish, aside_name, private_key_file
 from sync.private_file import FileError, PrivateFile
 from sync.receipts import Receipts
@@ -24,6 +24,7 @@ from sync.removal import NothingWritten, Request
 from tests.stacks import access_key, key_pair, rotated, rotating, stack_keys
 
 if TYPE_CHECKING:
+    from sync.outcome import Outcome
     from sync.stack import StackKeys
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def write(places: Places, *keys: StackKeys, take_over: bool = False) -> None:
 def remove(
     places: Places, stack: str = "production", *, old_keys: bool = False, backups: bool = False
 ) -> Outcome:
-    return home.remove(
+    return clearing.remove(
         places,
         Request(stack, None, old_keys, backups),
         patience=5,
@@ -128,7 +129,7 @@ def test_a_preview_tells_all_that_is_done_and_touches_nothing(
     write(places, rotating())
     before = content(tmp_path), receipts(tmp_path)
     request = Request("production", old_keys=True, backups=True)
-    seen = home.preview_removal(places, request)
+    seen = clearing.preview(places, request)
     assert (content(tmp_path), receipts(tmp_path)) == before
     assert remove(places, old_keys=True, backups=True) == seen
 

@@ -21,6 +21,7 @@ from sync.deployment import ACCESS_KEY as ACCESS_KEY_TYPE
 from sync.deployment import PRIVATE_KEY as PRIVATE_KEY_TYPE
 from sync.deployment import USER
 from sync.engine import Engine, StackError
+from sync.places import Places
 from sync.plan import Files, Unreadable, Wish
 from sync.replacement import Person, Replacement, Terms
 from sync.rotation import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from sync.outcome import Outcome
     from sync.secret import Secret
     from sync.stack import StackKeys
 
@@ -89,7 +91,7 @@ class World(Engine):
         self.update_does_nothing = False
         self.refused: set[int] = set()
         self.account = FakeAccount()
-        self.places = home.Places(
+        self.places = Places(
             Files(root / ".aws/credentials", root / ".aws/config"),
             root / ".pem",
             root / "state",
@@ -208,7 +210,7 @@ class World(Engine):
             raise identity.RefusedError("AWS refuses the keys")
         self.events.append(f"proved {generation}")
 
-    def report(self, outcome: home.Outcome) -> None:
+    def report(self, outcome: Outcome) -> None:
         assert not [change for change in outcome.changes if change.action == "unchanged"]
         self.warnings += outcome.warnings
         for change in outcome.changes:
