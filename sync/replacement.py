@@ -16,7 +16,7 @@ from sync.checks import Checks
 from sync.deployment import parse_export
 from sync.engine import StackError
 from sync.plan import UNCHANGED, Wish, mask
-from sync.private_file import FileError
+from sync.private_file import FileError, lock
 from sync.receipts import Receipts, ReceiptsError
 from sync.rotation import ACCESS_KEY, BEGIN, INACTIVE, KEY_PAIR, NONE, NOW, UNDO, Kind, State, moves
 from sync.update import LockedError, Update
@@ -238,9 +238,12 @@ class Replacement:
                 [wish],
                 take_over=False,
                 patience=self._terms.patience,
-                on_wait=lambda: self._person.tell("waiting for another sync to end"),
+                on_wait=self._wait,
             )
             self._report(outcome)
+
+    def _wait(self) -> None:
+        self._person.tell("waiting for another sync to end")
 
     def _prove(self, keys: StackKeys) -> None:
         key_id = keys.access_key_id.reveal()
@@ -278,6 +281,8 @@ class Replacement:
             (outcome,) = home.preview(self._places, [wish], take_over=False)
             if outcome.error:
                 raise StackError(outcome.error)
+        with lock(self._places.state_directory / "lock", self._terms.patience, self._wait):
+            pass  # another sync may have it for long
         files = self._places.files
         directories = (files.credentials.parent, files.config.parent, self._places.pem_directory)
         for directory in (*directories, self._places.state_directory):

@@ -23,6 +23,7 @@ from sync.deployment import USER
 from sync.engine import Engine, StackError
 from sync.places import Places
 from sync.plan import Files, Unreadable, Wish
+from sync.private_file import FileError, lock
 from sync.replacement import Person, Replacement, Terms
 from sync.rotation import (
     ACCESS_KEY,
@@ -427,6 +428,15 @@ def test_files_that_cannot_be_written_are_found_before_a_key_is_made(world: Worl
     credentials = world.places.files.credentials
     credentials.write_bytes(credentials.read_bytes() * 2)  # the profile stands twice
     with pytest.raises(Unreadable, match="stands twice"):
+        world.does(BEGIN)
+    assert not world.events
+
+
+def test_a_sync_that_does_not_end_is_found_before_a_key_is_made(world: World) -> None:
+    with (
+        lock(world.places.state_directory / "lock", 1, lambda: None),
+        pytest.raises(FileError, match="another sync has held this lock"),
+    ):
         world.does(BEGIN)
     assert not world.events
 
