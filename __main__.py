@@ -53,6 +53,7 @@ user = AccessUser(
 )
 
 outputs = {
+    "rotation_step": settings.rotation_step,
     "key_name": key_pair.key_name,
     "key_algorithm": key_pair.key_algorithm,
     "rsa_bits": key_pair.rsa_bits,

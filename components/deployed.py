@@ -25,12 +25,14 @@ _WAITS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 class Deployed:
     """What is deployed, as far as it limits what may follow.
 
+    rotation_step: how many steps the rotations of both keys have taken.
     access_key: how far the rotations of the access key have come.
     key_pair: likewise of the SSH key.
     key_algorithm: algorithm of the SSH key.
     rsa_bits: its size, where the algorithm is RSA and the size is known.
     """
 
+    rotation_step: int
     access_key: Rotation
     key_pair: Rotation
     key_algorithm: str
@@ -69,6 +71,7 @@ class Deployed:
             return None
         rsa_bits = outputs.get("rsa_bits")
         return cls(
+            rotation_step=int(outputs.get("rotation_step", 0)),
             access_key=Rotation(
                 int(outputs.get("access_key_generation", 1)), outputs.get("previous_access_key", "")
             ),
@@ -104,6 +107,13 @@ def check(
     Raises pulumi.RunError for the first setting that may not follow: one line with the config
     key, its value, what is deployed, and what to do.
     """
+    # A rotation that was undone leaves a deployment behind a config that some checkout still has.
+    # What tells which of the two is the older is the number of steps: it never goes back.
+    if settings.rotation_step < deployed.rotation_step:
+        raise pulumi.RunError(
+            f"{project}:rotationStep is {settings.rotation_step}: older than the deployed "
+            f"{deployed.rotation_step}: pull Pulumi.{stack}.yaml"
+        )
     try:
         undone = parse_undo(undo)
     except ValueError as error:

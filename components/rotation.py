@@ -121,6 +121,13 @@ def generation(text: str) -> int:
     return int(text)
 
 
+def step(text: str) -> int:
+    """Read a number of steps. Raises ValueError with what is allowed."""
+    if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text):
+        raise ValueError("must be a whole number from 0 to 999999999")
+    return int(text)
+
+
 def resource_name(name: str, of: int) -> str:
     """Return the name of a generation's resource.
 

@@ -33,6 +33,7 @@ KEYS: Final = (
     "previousAccessKey",
     "keyPairGeneration",
     "previousKeyPair",
+    "rotationStep",
 )
 _BOOLEANS: Final = {"true": True, "false": False}
 _SHOWN: Final = 80  # characters of a value that an error repeats; a policy can be long
@@ -53,6 +54,7 @@ class Settings:
     tags: on every resource that takes tags: the user's own, `environment` and `managed-by`.
     protect: whether the engine refuses to delete what the stack holds.
     force_destroy: whether keys of the user that this program did not make are deleted with it.
+    rotation_step: how many steps the rotations of both keys have taken.
     access_key: which generations of the user's access key are in force.
     key_pair: which generations of the SSH key are kept.
     """
@@ -66,6 +68,7 @@ class Settings:
     tags: Mapping[str, str]
     protect: bool
     force_destroy: bool
+    rotation_step: int
     access_key: Rotation
     key_pair: Rotation
 
@@ -136,6 +139,7 @@ class Settings:
             tags=read("tags", lambda text: limits.tags(text, own_tags)),
             protect=read("protect", limits.one_of(_BOOLEANS)),
             force_destroy=read("forceDestroy", limits.one_of(_BOOLEANS)),
+            rotation_step=read("rotationStep", rotation.step),
             access_key=read_rotation(ACCESS_KEY),
             key_pair=read_rotation(KEY_PAIR),
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import boto3
     from botocore.loaders import Loader
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_sts import STSClient
 
@@ -101,8 +102,11 @@ class Ambient:
     def _client(self, service: str, region: str) -> Any:  # noqa: ANN401  one of three, see above
         with self._lock, _explained():
             if self._session is None:
-                self._session = aws.session(self._loader)
-                self._has_credentials = self._session.get_credentials() is not None
+                session = aws.session(self._loader)
+                if not session.region_name:  # a role is assumed in one
+                    session = aws.session(self._loader, region=region)
+                self._has_credentials = session.get_credentials() is not None
+                self._session = session
             if not self._has_credentials:
                 raise NoCredentialsError(
                     "no AWS credentials to look with: as for 'pulumi up', set them in the "
@@ -175,38 +179,31 @@ class Account:
 
     def public_key(self, key_name: str) -> PublicKey | None:
         """The key that EC2 has under ``key_name``; None where it has none of that name."""
-        from botocore.exceptions import ClientError
-
-        ec2 = self._ambient.ec2(self._region)
-        with _explained():
-            try:
-                pairs = ec2.describe_key_pairs(KeyNames=[key_name], IncludePublicKey=True)[
-                    "KeyPairs"
-                ]
-            except ClientError as error:
-                if aws.code_of(error) != _NO_SUCH_PAIR:
-                    raise
-                return None
-        if not pairs:
+        pair = self._key_pair(key_name)
+        if pair is None:
             return None
-        key = parse_public_key(pairs[0].get("PublicKey", ""))
+        key = parse_public_key(pair.get("PublicKey", ""))
         if key is None:
             raise AccountError(f"EC2 tells no public key of key pair {key_name}")
         return key
 
     def key_pair_created(self, key_name: str) -> datetime | None:
         """When EC2 was given the key under ``key_name``; None where it has none of that name."""
+        pair = self._key_pair(key_name)
+        return pair["CreateTime"] if pair else None
+
+    def _key_pair(self, key_name: str) -> KeyPairInfoTypeDef | None:
         from botocore.exceptions import ClientError
 
         ec2 = self._ambient.ec2(self._region)
         with _explained():
             try:
-                pairs = ec2.describe_key_pairs(KeyNames=[key_name])["KeyPairs"]
+                found = ec2.describe_key_pairs(KeyNames=[key_name], IncludePublicKey=True)
             except ClientError as error:
                 if aws.code_of(error) != _NO_SUCH_PAIR:
                     raise
                 return None
-        return pairs[0]["CreateTime"] if pairs else None
+        return next(iter(found["KeyPairs"]), None)
 
     def running_instances(self, key_name: str) -> list[Instance]:
         """The instances launched with ``key_name`` that are not terminated, oldest first."""

@@ -94,8 +94,15 @@ def errors() -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
-    # ValueError: an endpoint that is none.
-    return BotoCoreError, ClientError, ResponseParserError, ValueError
+    return (
+        BotoCoreError,
+        ClientError,
+        ResponseParserError,
+        ValueError,  # an endpoint that is none
+        OSError,  # a file or program that gives the credentials cannot be read or run
+        EOFError,  # nobody is there to tell the MFA code
+        *(AttributeError, LookupError, TypeError),  # a program gave JSON of another form
+    )
 
 
 def code_of(error: Exception) -> str | None:
@@ -137,6 +144,15 @@ def explain(error: Exception) -> str:
         | of.UnauthorizedSSOTokenError,
     ):
         return _plain(str(error))
+    return _explain_credentials(error)
+
+
+def _explain_credentials(error: Exception) -> str:
+    if isinstance(error, EOFError):
+        return "the AWS credentials need an MFA code, and there is no terminal to ask for it at"
+    if isinstance(error, OSError):  # its file name may be a token, put where its file belongs
+        why = error.strerror or type(error).__name__
+        return f"a file or program that gives the AWS credentials cannot be used: {why}"
     return f"AWS cannot be asked ({type(error).__name__})"
 
 
@@ -150,7 +166,12 @@ def _explain_answer(code: str | None, said: str) -> str:
     return _plain(f"AWS says {code}: {said}" if said else f"AWS says {code}")
 
 
+def mask_ids(text: str) -> str:
+    """``text`` with no more of the ids of access keys in it than their last four characters."""
+    return _ACCESS_KEY_ID.sub(r"...\2", text)
+
+
 def _plain(text: str) -> str:
     line = _USER_INFO.sub(r"\1", " ".join(text.split()))
-    line = _ACCESS_KEY_ID.sub(r"...\2", line)
+    line = mask_ids(line)
     return line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."

@@ -7,6 +7,7 @@ one that keeps somebody from being locked out is not.
 from __future__ import annotations
 
 import contextlib
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,17 +15,19 @@ from sync import deployment, precautions
 from sync.account import AccountError, NotAllowed
 from sync.engine import StackError
 from sync.plan import mask
+from sync.rotation import ACTIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
-    from sync.account import Account
+    from sync.account import AccessKey, Account
     from sync.deployment import Deployment
+    from sync.rotation import State
     from sync.stack import StackKeys
 
-_CREATED = frozenset((deployment.ACCESS_KEY, deployment.KEY_PAIR))
-"""What a rotation creates at AWS. An SSH key's private half is made by the engine itself."""
+_CREATED = frozenset((deployment.ACCESS_KEY, deployment.KEY_PAIR, deployment.PRIVATE_KEY))
+"""What a rotation creates. A private key is nowhere but in the state, so none is lost."""
 
 
 class Checks:
@@ -39,7 +42,13 @@ class Checks:
         self._account = account
 
     def user(self) -> None:
-        """The user is the one that the stack made, and not another of the same name."""
+        """The account is the stack's, and the user the one that it made, and no other."""
+        there_id = self._account.caller().account_id
+        if there_id != self._keys.account_id:
+            raise StackError(
+                f"the AWS credentials here are of account {there_id}, and the stack is in "
+                f"{self._keys.account_id}"
+            )
         made, name = self._deployed.user_id, self._keys.user_name
         with contextlib.suppress(NotAllowed):
             there = self._account.user_id(name)
@@ -48,6 +57,49 @@ class Checks:
                     f"user {name} is not the one that this stack made: its unique id is {there}, "
                     f"in the stack's state it is {made}"
                 )
+
+    def own_keys(self, way: Sequence[State]) -> None:
+        """Nobody locks himself out: keys in the environment are not read anew."""
+        keys = self._keys
+        ids = {keys.access_key_id.reveal()}
+        if keys.previous_access_key:
+            ids.add(keys.previous_access_key.access_key_id.reveal())
+        ambient = os.environ.get("AWS_ACCESS_KEY_ID")
+        if way and ambient in ids:
+            raise StackError(
+                f"AWS_ACCESS_KEY_ID is {mask(ambient)}, one of the keys that are rotated: run this "
+                "with other credentials, or with AWS_PROFILE, whose keys are read anew"
+            )
+
+    def is_all_at_aws(self) -> bool:
+        """Whether AWS has every access key that the state knows, as far as one may look."""
+        with contextlib.suppress(NotAllowed):
+            there = {key.access_key_id for key in self._account.access_keys(self._keys.user_name)}
+            return all(key.access_key_id in there for key in self._deployed.access_keys)
+        return True
+
+    def is_previous_astray(self) -> bool:
+        """Whether the old access key is not at AWS as the stack says: active, and there."""
+        previous = self._keys.previous_access_key
+        if previous is None or previous.status != ACTIVE:
+            return False
+        with contextlib.suppress(NotAllowed):
+            there = self._account.access_keys(self._keys.user_name)
+            old = [key for key in there if key.access_key_id == previous.access_key_id.reveal()]
+            return not any(key.is_active for key in old)
+        return self._deployed.is_interrupted
+
+    def is_retired(self) -> None:
+        """The old access key is inactive at AWS too: nobody has needed it again."""
+        previous = self._keys.previous_access_key
+        with contextlib.suppress(NotAllowed):
+            for key in self._account.access_keys(self._keys.user_name):
+                is_old = previous and key.access_key_id == previous.access_key_id.reveal()
+                if is_old and key.is_active:
+                    raise StackError(
+                        f"the old access key {mask(key.access_key_id)} is active at AWS again, "
+                        "which somebody else did: --force deletes it nevertheless"
+                    )
 
     def access_key(self, *, is_made: bool) -> None:
         """The user may be given another access key, and its old one retired and deleted.
@@ -137,39 +189,45 @@ class Checks:
             if told:
                 tell(told)
 
-    def recover(self, tell: Callable[[str], None], confirm: Callable[[str], bool]) -> None:
-        """Delete what an update made at AWS and died before the state knew of it.
+    def lost(self, tell: Callable[[str], None], confirm: Callable[[str], bool]) -> AccessKey | None:
+        """The access key that an update made, and died before the state knew of it, if any.
 
-        A key is deleted only after ``confirm``, unless the state has all of it.
+        It is asked whether it may be deleted. Raises `StackError` where it may not, and where
+        something else was being created.
         """
-        pending = set(self._deployed.pending)
-        if others := pending - _CREATED:
+        if others := set(self._deployed.pending) - _CREATED:
             raise StackError(
                 f"an update was cut off while it created {min(others)}: see whether AWS has it, "
                 "then 'pulumi refresh' asks what is to become of it"
             )
-        if deployment.ACCESS_KEY in pending:
-            self._delete_lost_access_key(tell, confirm)
-        # It holds the public half of a key that the state has, and is made anew.
-        if deployment.KEY_PAIR in pending and self._is_ours_at_ec2():
-            self._account.delete_key_pair(self._keys.key_name)
-
-    def _delete_lost_access_key(
-        self, tell: Callable[[str], None], confirm: Callable[[str], bool]
-    ) -> None:
+        if deployment.ACCESS_KEY not in self._deployed.pending:
+            return None
         user = self._keys.user_name
-        lost = precautions.lost_key(self._account.access_keys(user), self._deployed.access_keys)
-        if lost is None:
-            return
-        shown = mask(lost.access_key_id)
-        tell(
-            f"an update died after AWS had made access key {precautions.describe(lost, _now())} "
-            "and before its secret was kept: nobody can use it"
+        lost = precautions.lost_key(
+            self._account.access_keys(user), self._deployed.access_keys, self._deployed.written
         )
-        if not confirm(f"Delete access key {shown} of user {user}?"):
-            raise StackError(f"access key {shown} is in the way: --yes has it deleted")
-        self._account.delete_access_key(user, lost.access_key_id)
-        tell(f"deleted access key {shown}")
+        if lost:
+            tell(
+                "an update died while it made an access key, and its secret died with it: by all "
+                f"signs {precautions.describe(lost, _now())}, made at "
+                f"{precautions.moment(lost.created)}"
+            )
+            if not confirm(f"Delete access key {mask(lost.access_key_id)} of user {user}?"):
+                raise StackError(
+                    f"access key {mask(lost.access_key_id)} is in the way: --yes has it deleted"
+                )
+        return lost
+
+    def delete(self, lost: AccessKey | None, tell: Callable[[str], None]) -> None:
+        """Delete what was ``lost``, and a key pair that the state does not know of.
+
+        That holds the public half of a key that the state has, and is made anew.
+        """
+        if lost:
+            self._account.delete_access_key(self._keys.user_name, lost.access_key_id)
+            tell(f"deleted access key {mask(lost.access_key_id)}")
+        if deployment.KEY_PAIR in self._deployed.pending and self._is_ours_at_ec2():
+            self._account.delete_key_pair(self._keys.key_name)
 
 
 def _object(problem: str | None) -> None:

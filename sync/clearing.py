@@ -11,17 +11,17 @@ import contextlib
 import os
 from functools import partial
 from glob import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync.outcome import Change, Outcome
 from sync.places import Places, SharedFiles, opener
-from sync.plan import Unreadable, first_copy, last_copy
+from sync.plan import Unreadable, first_copy, is_kept_as, last_copy
 from sync.private_file import FileError, PrivateFile, clear_leftovers, lock
 from sync.removal import REMOVED, Beside, Part, Removal, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
 
 class _Trim:
@@ -67,9 +67,9 @@ class _Trim:
             self.file.commit()
         if self._goes:
             with contextlib.suppress(FileError), PrivateFile(self.path) as emptied:
-                self._goes = not emptied.data
-                if self._goes:
+                if not emptied.data:
                     emptied.remove()
+            self._goes = not os.path.lexists(self.path)
 
 
 class _Removing:
@@ -81,21 +81,30 @@ class _Removing:
         self._request = request
         self._files = shared = SharedFiles(places, open_file)
         key_path = places.private_key(request.stack)
-        replaced = key_path.parent.glob(f"{request.stack}.{'[0-9a-f]' * 16}.pem")
+        name = f"{request.stack}.{'[0-9a-f]' * 16}"
+        stem = len(request.stack) + len(".") + 16
+        replaced = [
+            path
+            for path in key_path.parent.glob(f"{name}*.pem")
+            if is_kept_as(path.name, f"{path.name[:stem]}.pem")
+        ]
+        not_files = {} if _is_file(key_path) else _what_it_is(key_path)
         paths = [key_path, *sorted(filter(_is_file, replaced))]
-        self._keys = {path: open_file(path) for path in paths}
+        self._keys = {path: open_file(path) for path in paths if path not in not_files}
         files = places.files
         taken_over = [p for f in files for p in f.parent.glob(f"{escape(f.name)}.taken-over-*")]
         beside = Beside(
-            {path: file.data for path, file in self._keys.items()},
+            {path: self._keys[path].data if path in self._keys else None for path in paths},
             [file for file in files if _is_file(first_copy(file))],
             [file for file in files if _is_file(last_copy(file))],
             sorted(taken_over),
+            not_files,
         )
         self._removal = removal = Removal(request, files, key_path, shared.receipts, beside)
         self._backups = {path: open_file(path) for path in removal.backups}
+        made = {path for path in shared.receipts.created if not Path(path).is_symlink()}
         self._trims = [
-            _Trim(file, edit, is_made=str(file.path) in shared.receipts.created)
+            _Trim(file, edit, is_made=str(file.path) in made)
             for file, edit in (
                 (shared.credentials, removal.edit_credentials),
                 (shared.config, removal.edit_config),
@@ -172,6 +181,15 @@ def _is_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
+def _what_it_is(path: Path) -> dict[Path, str]:
+    """What there is at ``path``, which is no file of its own; nothing where there is nothing."""
+    if path.is_symlink():
+        return {path: f"a symbolic link to {path.readlink()}; both stay"}
+    if os.path.lexists(path):
+        return {path: "a directory" if path.is_dir() else "no regular file"}
+    return {}
+
+
 def preview(places: Places, request: Request) -> Outcome:
     """What `remove` would do. Nothing is touched. Raises as that does."""
     with opener() as open_file:
@@ -190,5 +208,6 @@ def remove(
     changed. ``patience`` and ``on_wait`` are as for `write`.
     """
     with lock(places.state_directory / "lock", patience, on_wait), opener() as open_file:
+        places.put_back([places.private_key(request.stack)])
         run = _Removing(places, request, open_file)
         return run.outcome(run.carry_out())

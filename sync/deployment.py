@@ -40,6 +40,10 @@ class Deployment(NamedTuple):
     """The public half of every private key, by generation."""
     pending: tuple[str, ...]
     """The types of the resources whose creation began and was not heard of again."""
+    is_interrupted: bool
+    """Whether anything began that was not heard of again."""
+    written: datetime
+    """When the state was."""
 
     def generations(self, kind: str) -> frozenset[int]:
         """The generations it knows an "access key" of, or a "key pair"."""
@@ -59,6 +63,8 @@ def parse_export(printed: str) -> Deployment:
             tuple(map(_access_key, _of(ACCESS_KEY, resources))),
             dict(_public_keys(resources)),
             tuple(each["resource"]["type"] for each in pending if each["type"] == "creating"),
+            bool(pending),
+            datetime.fromisoformat(deployment["manifest"]["time"][:19] + "+00:00"),
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         raise StackError("pulumi stack export did not print a stack's state") from None

@@ -130,15 +130,19 @@ class _Run:
         self._files = shared = SharedFiles(places, open_file)
         credentials, config = shared.credentials, shared.config
         keys: dict[Path, PrivateFile] = {}
+        foreign: dict[Path, bytes | None] = {}
         for wish in wishes:
             try:
-                for path in filter(None, (wish.private_key_path, wish.previous_key_path)):
-                    keys[path] = open_file(path)
+                keys[wish.private_key_path] = open_file(wish.private_key_path)
             except FileError as error:
                 self._errors[wish.keys.stack] = str(error)
+            if path := wish.previous_key_path:
+                _open_previous(path, open_file, keys, foreign)
         self._plan = plan = Plan(
             [wish for wish in wishes if wish.keys.stack not in self._errors],
-            Contents({f.path: f.data for f in keys.values()}, credentials.data, config.data),
+            Contents(
+                {f.path: f.data for f in keys.values()} | foreign, credentials.data, config.data
+            ),
             places.files,
             shared.receipts,
             take_over=take_over,
@@ -262,6 +266,19 @@ class _Run:
         return Outcome(stack, wish.profile, tuple(changes), tuple(fresh), self._errors.get(stack))
 
 
+def _open_previous(
+    path: Path,
+    open_file: Callable[[Path], PrivateFile],
+    keys: dict[Path, PrivateFile],
+    foreign: dict[Path, bytes | None],
+) -> None:
+    """Open the file of the previous key, there or not; note what has its name and is no file."""
+    with contextlib.suppress(FileError):
+        keys[path] = open_file(path)
+    if path not in keys or (keys[path].data is None and path.is_symlink()):
+        foreign[path] = b""  # for the plan as any content that is not the key
+
+
 def preview(places: Places, wishes: Sequence[Wish], *, take_over: bool) -> list[Outcome]:
     """What `write` would do: an outcome for each of ``wishes``. Nothing is touched.
 
@@ -287,6 +304,7 @@ def write(
     `FileError` or `Unreadable` for what concerns every stack; nothing was changed then.
     """
     with lock(places.state_directory / "lock", patience, on_wait), opener() as open_file:
+        places.put_back(wish.private_key_path for wish in wishes)
         run = _Run(places, wishes, open_file, take_over=take_over)
         run.carry_out()
         return run.outcomes()

@@ -1,4 +1,7 @@
-"""Asks AWS about several stacks at a time, while something else is done."""
+"""Asks AWS about several stacks at a time, while something else is done.
+
+Nothing that runs in the pool waits for what is queued in it: all its threads might.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class Looking:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_AT_A_TIME)
-        self._prepared = self._pool.submit(_prepare)  # first: others wait for it
+        self._prepared = self._pool.submit(_prepare)  # first, so it runs when others wait for it
         self._callers: dict[str, Future[Identity]] = {}
         self._lock = threading.Lock()
 
@@ -56,7 +59,7 @@ class Looking:
     def warm(self, regions: Iterable[str]) -> None:
         """Make the clients that will be needed, and ask who is asking."""
         for region in set(regions):
-            self._caller(region)
+            self._pool.submit(self._caller, region)
             self._pool.submit(self._make_clients, region)
 
     def identity(self, profile: str, region: str) -> Future[Identity | Refused | Unknown]:
@@ -93,17 +96,21 @@ class Looking:
         self._ambient.iam(region)
         self._ambient.ec2(region)
 
-    def _caller(self, region: str) -> Future[Identity]:
+    def _caller(self, region: str) -> Identity:
+        """Who asks: whoever comes first finds it out in its own thread, for all others."""
         with self._lock:
-            if region not in self._callers:
-                self._callers[region] = self._pool.submit(
-                    lambda: Account(region, self._ambient).caller()
-                )
-            return self._callers[region]
+            is_first = region not in self._callers
+            answer = self._callers.setdefault(region, Future())
+        if is_first:
+            try:
+                answer.set_result(Account(region, self._ambient).caller())
+            except BaseException as error:  # noqa: BLE001  raised below, and for all others
+                answer.set_exception(error)
+        return answer.result()
 
     def _ask(self, keys: StackKeys, question: Callable[[Account], T]) -> T | Unknown:
         try:
-            account = self._caller(keys.region).result().account_id
+            account = self._caller(keys.region).account_id
             if account != keys.account_id:  # where a user of that name would be another's
                 return Unknown(f"the AWS credentials here are of account {account}")
             return question(Account(keys.region, self._ambient))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync import profiles
-from sync.plan import KEY_ID, SECRET_KEY, aside_name, mask
+from sync.plan import KEY_ID, SECRET_KEY, aside_name, has_keys, mask
 from sync.private_file import FileError, PrivateFile, wide_mode
 from sync.receipts import Place, Receipt, Receipts, ReceiptsError, hash_access_key_id
 from sync.ssh_key import parse_private_key
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 class _File(NamedTuple):
     data: bytes | None
     mode: int | None
+
+
+class Written(NamedTuple):
+    """What sync wrote for a stack."""
+
+    account_id: str
+    is_replaced: bool
+    """Whether it is nothing but SSH keys that were replaced."""
 
 
 class Machine:
@@ -47,10 +57,17 @@ class Machine:
             self._find(path, str(error))
             return Receipts.load(None)
 
-    @property
-    def stacks(self) -> dict[str, str]:
-        """The stacks that sync wrote something for, and the account of each."""
-        return {r.stack: r.account_id for r in sorted(self._receipts.by_place.values())}
+    def stacks(self) -> dict[str, Written]:
+        """The stacks that sync wrote something for. Replaced keys that are gone do not count."""
+        found: dict[str, Written] = {}
+        for place, receipt in sorted(self._receipts.by_place.items(), key=itemgetter(1)):
+            stack = receipt.stack
+            name = self._places.private_key(stack).name
+            is_replaced = place.kind == "private key" and Path(place.path).name != name
+            if not is_replaced or os.path.lexists(place.path):
+                is_only_that = is_replaced and (stack not in found or found[stack].is_replaced)
+                found[stack] = Written(receipt.account_id, is_replaced=is_only_that)
+        return found
 
     def profile_names(self, stack: str) -> list[str]:
         """The profiles that sync wrote for ``stack`` into the credentials file."""
@@ -72,7 +89,7 @@ class Machine:
     def has_keys(self, profile: str) -> bool:
         """Whether there is any part of an access key in ``profile``."""
         section, _ = self._section(profile)
-        return bool(section and (section.get(KEY_ID) or section.get(SECRET_KEY)))
+        return has_keys(section)
 
     def region(self, profile: str) -> str | None:
         """The region that ``profile`` names."""
@@ -152,8 +169,9 @@ class Machine:
         files = self._places.files
         first = self._credentials.sections.get(profile) if self._credentials else None
         second = self._config.sections.get(profile) if self._config else None
-        has_keys = [bool(s and (s.get(KEY_ID) or s.get(SECRET_KEY))) for s in (first, second)]
-        return (second, files.config) if has_keys == [False, True] else (first, files.credentials)
+        if has_keys(second) and not has_keys(first):
+            return second, files.config
+        return first, files.credentials
 
     def _of(self, stack: str, kind: str) -> list[tuple[Place, Receipt]]:
         return [

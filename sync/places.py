@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sync.plan import Files
-from sync.private_file import FileError, PrivateFile
+from sync.private_file import FileError, PrivateFile, put_back
 from sync.receipts import Receipts, ReceiptsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Places(NamedTuple):
@@ -47,6 +47,13 @@ class Places(NamedTuple):
     def private_key(self, stack: str) -> Path:
         """The key file of ``stack``."""
         return self.pem_directory / f"{stack}.pem"
+
+    def put_back(self, private_keys: Iterable[Path]) -> None:
+        """Put back what a removal that was killed has moved aside, before anything is read."""
+        for path in (*self.files, *private_keys):
+            real = Path(os.path.realpath(path))
+            for directory, stem in {(path.parent, path.stem), (real.parent, real.stem)}:
+                put_back(directory, f"{stem}.")
 
 
 def _absolute(path: str) -> Path:

@@ -241,6 +241,10 @@ class Plan:
         place = Place("private key", str(path))
         facts = {"algorithm": key.algorithm, "fingerprint": key.fingerprint, "which": "previous"}
         before = "nothing" if data is None else None
+        if path.name == kept_as:  # whose it is there, it is here
+            earlier = self._receipts.get(Place("private key", str(wish.private_key_path)))
+            if earlier is None or key.fingerprint not in earlier.own:
+                before = None
         receipt = self._receipt(place, keys, key.fingerprint, before)
         return Step(CREATED if is_new else UNCHANGED, facts, place, receipt), ()
 
@@ -279,13 +283,13 @@ class Plan:
         in_config = config.sections.get(wish.profile)
         if in_config is not None and in_config.get(KEY_ID) == key_id:
             in_config = None
-        if _has_keys(section) or _has_keys(in_config):
+        if has_keys(section) or has_keys(in_config):
             if not take_over:
                 raise self._refusal(place, section, in_config, wish)
-            if _has_keys(in_config):
+            if has_keys(in_config):
                 warnings.append(f"the keys in {self._files.config} are not used any more")
             taken = step(UPDATED if section else CREATED, "other keys")
-            if not _has_keys(section):
+            if not has_keys(section):
                 return taken
             digest = hashlib.sha256(self._contents.credentials or b"").hexdigest()[:16]
             return taken._replace(keep_as=f"{self._files.credentials.name}.taken-over-{digest}")
@@ -307,7 +311,7 @@ class Plan:
         else:
             whose = f"an {SECRET_KEY} without its {KEY_ID}"
         path, then = self._files.credentials, "replaces it and keeps a copy"
-        if not _has_keys(section):
+        if not has_keys(section):
             path, then = self._files.config, "lets the stack's win over it"
         return Refused(
             f"profile {wish.profile} in {path} holds {whose}; --take-over {then}, "
@@ -337,19 +341,26 @@ class Plan:
         warnings = self._stronger_options([section, config.defaults, *preferred], wish)
         warnings += [f"{self._files.config} {odd}" for odd in config.oddities]
         action, before = UNCHANGED, None
+        is_passed_on = False
         if not in_force:
             action, before = (UPDATED, "section") if section else (CREATED, "nothing")
-        elif in_force != region:
-            if not elsewhere and self._wrote(place, wish.keys, in_force):
-                action = UPDATED
-            else:
-                warnings.append(
-                    f"profile {wish.profile} has region {in_force}, left as it is; the stack is in "
-                    f"{region}"
-                )
-                region = in_force
+        elif in_force == region:
+            earlier = self._receipts.get(place)
+            is_passed_on = (
+                earlier is not None
+                and not earlier.is_for(wish.keys.stack, wish.keys.account_id)
+                and region in earlier.own
+            )
+        elif not elsewhere and self._wrote(place, wish.keys, in_force):
+            action = UPDATED
+        else:
+            warnings.append(
+                f"profile {wish.profile} has region {in_force}, left as it is; the stack is in "
+                f"{region}"
+            )
+            region = in_force
         receipt = None
-        if action != UNCHANGED:
+        if action != UNCHANGED or is_passed_on:
             receipt = self._receipt(place, wish.keys, region, before)
         kind = profiles.CREDENTIALS if elsewhere else profiles.CONFIG
         facts = {"section": kind.header(wish.profile), "region": region}
@@ -386,22 +397,35 @@ class Plan:
         before: str | None,
         dropped: tuple[str, ...] = (),
     ) -> Receipt:
-        """A receipt for ``what``; ``before`` is None where the place was ours already."""
+        """A receipt for ``what``; ``before`` is None where the place holds what is this stack's."""
         earlier = self._receipts.get(place)
-        if earlier is None or not earlier.is_for(keys.stack, keys.account_id):
+        if earlier is None:
             return Receipt(keys.stack, keys.account_id, (what,), before or "the same", dropped)
+        dropped = tuple(dict.fromkeys(earlier.dropped + dropped))
+        if not earlier.is_for(keys.stack, keys.account_id):
+            if before is None and what not in earlier.own:
+                before = "the same"
+            elif before is None:  # sync wrote it, for a stack whose place this was
+                before = "section" if earlier.before == "the same" else earlier.before
+            return Receipt(keys.stack, keys.account_id, (what,), before, dropped)
+        # What sync came upon is no part of its own, once something else stood there.
+        wrote = earlier.own if before else earlier.wrote
         return Receipt(
             keys.stack,
             keys.account_id,
-            (*(item for item in earlier.wrote if item != what), what),
+            (*(item for item in wrote if item != what), what),
             before or earlier.before,
-            tuple(dict.fromkeys(earlier.dropped + dropped)),
+            dropped,
         )
 
 
 def mask(access_key_id: str) -> str:
-    """As much of an access key's id as is shown: the last four characters, as in AWS's console."""
-    return f"...{access_key_id[-4:]}"
+    """As much of an access key's id as is shown: the last four characters, as in AWS's console.
+
+    Of what is too short for one, which somebody put there, at most half.
+    """
+    hidden = max(len(access_key_id) - 4, (len(access_key_id) + 1) // 2)
+    return f"...{access_key_id[hidden:]}"
 
 
 def parse(
@@ -422,11 +446,6 @@ def key_file(private_key: Secret) -> bytes:
     return private_key.reveal().rstrip("\n").encode() + b"\n"
 
 
-def private_key_file(keys: StackKeys) -> bytes:
-    """The content of the key file of ``keys``."""
-    return key_file(keys.private_key)
-
-
 def aside_name(data: bytes, stack: str) -> str:
     """Where a replaced key file is kept: running machines may know only that key.
 
@@ -435,6 +454,13 @@ def aside_name(data: bytes, stack: str) -> str:
     """
     key = parse_private_key(data)
     return _aside(stack, key.public_key.digest if key else hashlib.sha256(data).digest())
+
+
+def is_kept_as(name: str, wanted: str) -> bool:
+    """Whether `PrivateFile.keep_aside`, asked for ``wanted``, may have made a file ``name``."""
+    stem = wanted.removesuffix(".pem")
+    number = name.removeprefix(f"{stem}-").removesuffix(".pem")
+    return name == wanted or (name == f"{stem}-{number}.pem" and number.isdecimal())
 
 
 def first_copy(path: Path) -> Path:
@@ -460,6 +486,6 @@ def _tokens(section: profiles.Section | None) -> tuple[str, ...]:
     return tuple(name for name in _TOKENS if section and section.get(name) is not None)
 
 
-def _has_keys(section: profiles.Section | None) -> bool:
+def has_keys(section: profiles.Section | None) -> bool:
     """Whether any part of an access key is in ``section``; an empty value is none."""
     return section is not None and bool(section.get(KEY_ID) or section.get(SECRET_KEY))

@@ -23,6 +23,11 @@ LAST_USE_SPAN = timedelta(minutes=15)
 last used information", IAM User Guide."""
 
 
+LONGEST_CREATION = timedelta(minutes=2)
+"""From the engine's note that it creates a key to AWS's time of it: calls that are tried again, and
+clocks that differ."""
+
+
 def no_slot(keys: Sequence[AccessKey], known: Collection[str], now: datetime) -> str | None:
     """Why a user with ``keys`` cannot be given another one, if that is so.
 
@@ -40,17 +45,21 @@ def no_slot(keys: Sequence[AccessKey], known: Collection[str], now: datetime) ->
     )
 
 
-def lost_key(keys: Iterable[AccessKey], known: Sequence[KnownAccessKey]) -> AccessKey | None:
+def lost_key(
+    keys: Iterable[AccessKey], known: Sequence[KnownAccessKey], written: datetime
+) -> AccessKey | None:
     """That one of ``keys`` which an update made, and died before it could keep the secret, if any.
 
-    It is one that the state does not know, newer than all that it knows, and never used: nobody has
-    its secret. The caller has found that a creation was begun and not heard of again.
+    The state does not know it, it is newer than all that the state knows, it was made about when
+    the state was ``written`` last, which is just before a creation, and it was never used: nobody
+    has its secret. The caller has found that a creation was begun and not heard of again.
     """
     ids = {key.access_key_id for key in known}
     newest = max((key.created for key in known if key.created), default=None)
     for key in keys:
         is_newest = newest is None or key.created >= newest
-        if key.access_key_id not in ids and is_newest and key.last_used is None:
+        is_in_time = key.created <= written + LONGEST_CREATION
+        if key.access_key_id not in ids and is_newest and is_in_time and key.last_used is None:
             return key
     return None
 

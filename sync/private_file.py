@@ -43,6 +43,7 @@ _POLL = 0.01  # seconds
 _PATIENCE = 3.0  # seconds that another program may take over its write
 _LEFT_ALONE = 0.2  # seconds without a change, where the kernel cannot say who is writing
 _LEFTOVER = re.compile(r"\.aws-keys-[^.]+\.(old\.)?tmp$")
+_ASIDE = re.compile(r"\.(.+)\.aws-keys-[^.]+\.removing$")
 _F_SETSIG = 10  # Linux, fcntl.h; the fcntl module does not name it
 _NO_LEASES = {errno.ENOSYS, errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP}
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
@@ -120,6 +121,28 @@ def clear_leftovers(directory: Path, start: str) -> None:
         for entry in directory.iterdir():
             if entry.name.startswith(f".{start}") and _LEFTOVER.search(entry.name):
                 entry.unlink()
+
+
+def put_back(directory: Path, start: str) -> None:
+    """Give files back their names that start so and that a killed process was about to remove.
+
+    It died before it had looked whether another program wrote into them. Where there is another
+    file by that name now, it stays beside that unless it is the same. Do so before they are read.
+    """
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            found = _ASIDE.fullmatch(entry.name)
+            if found and entry.name.startswith(f".{start}"):
+                _return(entry, entry.with_name(found.group(1)))
+
+
+def _return(aside: Path, path: Path) -> None:
+    with contextlib.suppress(OSError):
+        try:
+            _place_new(aside, path)
+        except FileExistsError:
+            if path.read_bytes() == aside.read_bytes():
+                aside.unlink()
 
 
 def wide_mode(directory: Path) -> int | None:
@@ -205,7 +228,7 @@ class PrivateFile:
             target = wanted if number == 1 else wanted.with_stem(f"{wanted.stem}-{number}")
             if self._copy_to(target):
                 return target
-            with PrivateFile(target) as kept:
+            with contextlib.suppress(FileError), PrivateFile(target) as kept:
                 if kept.data == self.data:
                     return target
         raise FileError(wanted, "this name and 999 like it are taken")
@@ -255,7 +278,8 @@ class PrivateFile:
     def remove(self) -> None:
         """Remove the file, if there is one.
 
-        Raises `FileError` if another program changed it since it was read; it is there then.
+        Raises `FileError` if another program changed it since it was read; it is there then. A
+        process that is killed may leave it under a name from which `put_back` brings it back.
         """
         expected = self.data
         with deferred():
@@ -265,16 +289,19 @@ class PrivateFile:
             if self._descriptor is None:
                 return
             with _naming(self.path):
-                aside = self._real.with_name(self._temporary_name())
+                aside = self._real.with_name(self._temporary_name("removing"))
                 self._real.rename(aside)
                 try:
                     unchanged = _read_settled(self._descriptor) == expected
                 except OSError:
                     unchanged = False  # somebody is still writing into it
                 if not unchanged:
-                    with contextlib.suppress(FileExistsError):  # a newer one takes precedence
+                    kept = ""
+                    try:
                         _place_new(aside, self._real)
-                    raise FileError(self.path, "another program changed it meanwhile")
+                    except FileExistsError:  # a newer one takes precedence
+                        kept = f"; what it held is kept as {aside}"
+                    raise FileError(self.path, f"another program changed it meanwhile{kept}")
                 aside.unlink()
                 for directory in {self.path.parent, self._real.parent}:
                     _flush_directory(directory)
@@ -423,8 +450,8 @@ class PrivateFile:
     def _temporary_prefix(self) -> str:
         return f".{self._real.name}.aws-keys-"
 
-    def _temporary_name(self) -> str:
-        return f"{self._temporary_prefix}{os.urandom(4).hex()}.tmp"
+    def _temporary_name(self, ending: str = "tmp") -> str:
+        return f"{self._temporary_prefix}{os.urandom(4).hex()}.{ending}"
 
     def _unstage(self) -> None:
         _remove(staged.temporary for staged in (*self._copies, self._staged) if staged)

@@ -34,14 +34,25 @@ class Receipt(NamedTuple):
     """What we wrote there over time, newest last: hashes, fingerprints or regions. All of it, since
     a process may die between the receipt and the file."""
     before: str
-    """What was there at first: "nothing", "section" (without keys or region), "the same", "other
-    keys" or "other file" (the last two were taken over)."""
+    """What was there at first: "nothing", "section" (without keys or region), "the same" (which
+    then is the first in ``wrote``, and not ours), "other keys" or "other file" (the last two were
+    taken over)."""
     dropped: tuple[str, ...] = ()
     """Options that were removed since they would have broken the profile."""
 
     def is_for(self, stack: str, account_id: str) -> bool:
         """Whether this very stack's: a stack of that name may exist in another account."""
         return (self.stack, self.account_id) == (stack, account_id)
+
+    @property
+    def found(self) -> str | None:
+        """What of ``wrote`` was there before sync came, which wrote only what came later."""
+        return self.wrote[0] if self.before == "the same" and self.wrote else None
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """What of ``wrote`` sync brought there itself."""
+        return tuple(item for item in self.wrote if item != self.found)
 
 
 class Receipts(NamedTuple):
@@ -63,18 +74,18 @@ class Receipts(NamedTuple):
             if version != _VERSION:
                 raise ReceiptsError(f"is of version {version!r}, written by another sync: use that")
             by_place = {
-                Place(entry["kind"], entry["path"], entry["profile"]): Receipt(
-                    entry["stack"],
-                    entry["account_id"],
-                    tuple(entry["wrote"]),
-                    entry["before"],
-                    tuple(entry["dropped"]),
+                Place(*(_text(entry[name]) for name in Place._fields)): Receipt(
+                    _text(entry["stack"]),
+                    _text(entry["account_id"]),
+                    _texts(entry["wrote"]),
+                    _text(entry["before"]),
+                    _texts(entry["dropped"]),
                 )
                 for entry in document["receipts"]
             }
-            changed = frozenset(document["changed"])
-            created = frozenset(document.get("created", ()))  # earlier versions took no note
-        except (ValueError, KeyError, TypeError):
+            changed = frozenset(_texts(document["changed"]))
+            created = frozenset(_texts(document.get("created", [])))  # earlier: no note of it
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ReceiptsError("does not hold receipts of sync; move it away") from None
         return cls(by_place, changed, created)
 
@@ -104,6 +115,18 @@ class Receipts(NamedTuple):
     def get(self, place: Place) -> Receipt | None:
         """What was written to ``place``, if anything was."""
         return self.by_place.get(place)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(map(_text, value))
 
 
 def hash_access_key_id(access_key_id: str) -> str:

@@ -3,7 +3,7 @@
 What goes is what sync wrote by its receipts and what is still as it wrote it: the two halves of an
 access key together, the region, the key file. A section that was made for them goes with them, as
 does the line ending that set it apart, so that a profile that sync made leaves no trace. What is
-somebody else's by now is left, and told.
+somebody else's by now, or was there before sync and still is the same, is left, and told.
 
 Not undone is what `sync` did beside writing its own:
 
@@ -23,6 +23,7 @@ from sync.plan import (
     Files,
     aside_name,
     first_copy,
+    is_kept_as,
     last_copy,
     mask,
     parse,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REMOVED, LEFT, GONE = "removed", "left", "gone"
+_BEFORE_SYNC = "which was there before sync"
 
 
 class NothingWritten(Exception):  # noqa: N818  a fact, not a fault
@@ -69,6 +71,8 @@ class Beside(NamedTuple):
     last_copies: Collection[Path] = ()
     """By the file that they are a copy of, before its first and its last change."""
     taken_over: Sequence[Path] = ()
+    not_files: Mapping[Path, str] = {}
+    """Of the key files those that are none of their own, and what they are."""
 
 
 class Removal:
@@ -109,12 +113,22 @@ class Removal:
             {place.path for place in of_stack.keys() - dict(in_file).keys() - keys.keys()}
         )
         self._own = asked | self._key_receipts
+        self._passed_on = self._regions_of_other_stacks()
         self._kept_keys: dict[Place, Receipt] = {}
         self.key_files = self._decide_key_files()
         """What becomes of each key file."""
         # Once no stack has anything here any more, the backups may still go.
         if not self._own and (receipts.by_place or not self.backups):
             raise NothingWritten(self._what_there_is())
+
+    def _regions_of_other_stacks(self) -> dict[Place, Receipt]:
+        """Regions of profiles that another stack took over: theirs from now on."""
+        passed_on = {}
+        for place, receipt in self._regions.items():
+            user = self._earlier.get(Place("profile", str(self._files.credentials), place.profile))
+            if user and user.stack != self._request.stack:
+                passed_on[place] = receipt._replace(stack=user.stack, account_id=user.account_id)
+        return passed_on
 
     def _is_here(self, place: Place) -> bool:
         return place.path.rpartition("/")[0] == str(self._private_key_path.parent)
@@ -159,7 +173,11 @@ class Removal:
             section = document.sections.get(place.profile)
             decide = _access_key if place.kind == "profile" else _region
             drop, action, facts = decide(section, receipt)
-            was_made = receipt.before == "nothing"
+            if place in self._passed_on and action == REMOVED:
+                user = self._passed_on[place].stack
+                what = f"region {facts['region']}, whose profile stack {user} has"
+                drop, action, facts = (), LEFT, {"what": what}
+            was_made = receipt.before == "nothing" and place not in self._passed_on
             edits[place.profile] = profiles.Edit({}, drop, drop_section=was_made)
             if action == GONE and was_made and document.goes_with(place.profile, drop):
                 action, facts = REMOVED, {"what": "which was empty"}
@@ -168,7 +186,6 @@ class Removal:
         return document.edit(edits), parts
 
     def _decide_key_files(self) -> dict[Path, Part]:
-        ours = {name for receipt in self._key_receipts.values() for name in receipt.wrote}
         parts = {}
         for path, data in self._beside.key_files.items() if self._key_receipts else []:
             place = Place("private key", str(path))
@@ -176,7 +193,11 @@ class Removal:
             is_old = path != self._private_key_path
             if known.stack != self._request.stack if known else not is_old:
                 continue  # another stack's, or one that sync never wrote
-            action, facts = self._key_file(path, data, ours, is_old=is_old)
+            if path in self._beside.not_files:
+                what = {"what": f"it is {self._beside.not_files[path]}"}
+                parts[path] = Part(str(path), LEFT, what)
+                continue
+            action, facts = self._key_file(path, data, known, is_old=is_old)
             if action == REMOVED and is_old and not self._request.old_keys:
                 # Known under its own name from now on, so that it can be removed later.
                 self._kept_keys[place] = known or self._receipt_of_old(facts["fingerprint"])
@@ -185,7 +206,7 @@ class Removal:
         return parts
 
     def _key_file(
-        self, path: Path, data: bytes | None, ours: Collection[str], *, is_old: bool
+        self, path: Path, data: bytes | None, known: Receipt | None, *, is_old: bool
     ) -> tuple[str, Mapping[str, str]]:
         if data is None:
             return GONE, {"what": "the key"}
@@ -193,8 +214,13 @@ class Removal:
         if key is None:
             return LEFT, {"what": "not a key that sync wrote"}
         facts = {"algorithm": key.public_key.algorithm, "fingerprint": key.public_key.fingerprint}
-        is_named = not is_old or path.name == aside_name(data, self._request.stack)
-        if facts["fingerprint"] not in ours or not is_named:
+        receipts = self._key_receipts.values()
+        found = {r.found for r in ([known] if known else receipts)}
+        if facts["fingerprint"] in found:
+            return LEFT, {"what": f"{' '.join(facts.values())}, {_BEFORE_SYNC}"}
+        is_ours = any(facts["fingerprint"] in receipt.own for receipt in receipts)
+        is_named = not is_old or is_kept_as(path.name, aside_name(data, self._request.stack))
+        if not is_ours or not is_named:
             return LEFT, {"what": f"{' '.join(facts.values())}, which sync did not write there"}
         if key.has_passphrase:
             return LEFT, {"what": "it has a passphrase of yours"}
@@ -208,7 +234,7 @@ class Removal:
     def receipts(self) -> Receipts:
         """The receipts as they are to be once all is carried out."""
         by_place = {p: r for p, r in self._earlier.by_place.items() if p not in self._own}
-        return self._earlier._replace(by_place=by_place | self._kept_keys)
+        return self._earlier._replace(by_place=by_place | self._kept_keys | self._passed_on)
 
     def is_in_use(self, path: Path) -> bool:
         """Whether there will be anything of a stack in the file at ``path``."""
@@ -219,13 +245,23 @@ class Removal:
         """The copies that go, by their path; none unless they are asked for.
 
         What a file held before its last change goes in any case, since that may be the keys that
-        are removed; what it held before sync came, only with the last stack that uses the file.
+        are removed; what it held before sync came, only with the last stack that uses the file,
+        and not where it may be the last copy of a session token.
         """
         if not self._request.backups:
             return {}
         going = [last_copy(path) for path in self._beside.last_copies]
-        going += [first_copy(p) for p in self._beside.first_copies if not self.is_in_use(p)]
+        going += [
+            first_copy(path)
+            for path in self._beside.first_copies
+            if not self.is_in_use(path) and not self._has_dropped(path)
+        ]
         return {path: Part(str(path), REMOVED, {"what": "a backup"}) for path in sorted(going)}
+
+    def _has_dropped(self, path: Path) -> bool:
+        """Whether sync removed what stood in the file at ``path`` beside what it wrote."""
+        receipts = self._earlier.by_place.items()
+        return any(place.path == str(path) and receipt.dropped for place, receipt in receipts)
 
     def left(self, changed: Iterable[Path]) -> list[Part]:
         """The copies that stay, if the files ``changed`` are changed."""
@@ -235,7 +271,12 @@ class Removal:
                 keys = ", with keys" if path == self._files.credentials else ""
                 left[last_copy(path)] = f"what the file held before{keys}; --backups removes it"
         for path in sorted(self._beside.first_copies):
-            if not self._request.backups:
+            if self._has_dropped(path):
+                left[first_copy(path)] = (
+                    "what it held before sync, and so perhaps the last copy of the session token "
+                    "that sync removed; remove it yourself"
+                )
+            elif not self._request.backups:
                 left[first_copy(path)] = "what it held before sync; --backups removes it"
             elif self.is_in_use(path):
                 left[first_copy(path)] = "what it held before sync; other stacks use it"
@@ -271,7 +312,9 @@ def _access_key(
     """Which options go, what becomes of the access key, and what it is."""
     key_id = section.get(KEY_ID) if section else None
     if section and key_id:
-        if hash_access_key_id(key_id) not in receipt.wrote:
+        if hash_access_key_id(key_id) == receipt.found:
+            why = _BEFORE_SYNC
+        elif hash_access_key_id(key_id) not in receipt.wrote:
             why = "which sync did not write"
         elif "\n" in (section.get(SECRET_KEY) or ""):
             why = "to whose secret lines were added"
@@ -290,6 +333,8 @@ def _region(
     region = section.get("region") if section else None
     if not region:
         return (), GONE, {"what": "region"}
+    if region == receipt.found:
+        return (), LEFT, {"what": f"region {region}, {_BEFORE_SYNC}"}
     if region in receipt.wrote:
         return ("region",), REMOVED, {"region": region}
     return (), LEFT, {"what": f"region {region}, which sync did not write"}

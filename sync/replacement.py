@@ -18,11 +18,24 @@ from sync.engine import StackError
 from sync.plan import UNCHANGED, Wish, mask
 from sync.private_file import FileError, lock
 from sync.receipts import Receipts, ReceiptsError
-from sync.rotation import ACCESS_KEY, BEGIN, INACTIVE, KEY_PAIR, NONE, NOW, UNDO, Kind, State, moves
+from sync.rotation import (
+    ACCESS_KEY,
+    BEGIN,
+    INACTIVE,
+    KEY_PAIR,
+    NONE,
+    NOW,
+    STEP,
+    UNDO,
+    Kind,
+    State,
+    moves,
+    parse_step,
+)
 from sync.update import LockedError, Update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from datetime import timedelta
     from pathlib import Path
@@ -44,7 +57,7 @@ class Terms(NamedTuple):
     force: bool
     """Retire, or finish, whatever speaks against it."""
     profile: str | None
-    """The one profile to write; otherwise those that sync wrote for the stack."""
+    """A profile to write beside those that sync wrote for the stack."""
     patience: float
     """How long another sync may take, in seconds."""
 
@@ -100,8 +113,11 @@ class Replacement:
     @property
     def state(self) -> State:
         """Where the rotation stands, by what is deployed."""
+        return self._state_of(self._kind)
+
+    def _state_of(self, kind: Kind) -> State:
         keys = self.keys
-        if self._kind is ACCESS_KEY:
+        if kind is ACCESS_KEY:
             previous = keys.previous_access_key
             return State(keys.access_key_generation, previous.status if previous else NONE)
         kept = KEY_PAIR.stages[0] if keys.previous_key_pair else NONE
@@ -113,24 +129,56 @@ class Replacement:
         if request != UNDO:
             self._refuse_old_config()
         way = moves(self._kind, self.state, request)
+        self._refuse_other_changes(way)
         self._check_files()
         self._checks.user()
+        self._checks.own_keys(way)
         self._recover()
+        is_astray = request == UNDO and bool(way) and self._checks.is_previous_astray()
+        self._is_settled &= not is_astray
         if not way:
             self._stay()
-        elif self._left_behind - way[0].generations:
+        elif is_astray or self._left_behind - way[0].generations:
             self._go_on_with_what_was_cut_off()
         for state in way:
             self._step(state)
 
     def _refuse_old_config(self) -> None:
         here, deployed = self._kind.state(self._config), self.state
-        if here.is_behind(deployed):
+        if parse_step(self._config) < self.keys.rotation_step or here.is_behind(deployed):
             raise StackError(
-                f"the config here is older than what is deployed: {self._kind.generation} is "
-                f"{here.generation}, with {self._kind.previous} {here.previous or 'empty'}; "
-                f"deployed is {deployed.generation}, with {deployed.previous or 'empty'}: pull "
-                f"Pulumi.{self.keys.stack}.yaml, or --undo goes back to it"
+                f"the config here is older than what is deployed ({self._kind.generation} is "
+                f"{here.generation} here and {deployed.generation} there, {self._kind.previous} "
+                f"{here.previous or 'empty'} and {deployed.previous or 'empty'}, {STEP} "
+                f"{parse_step(self._config)} and {self.keys.rotation_step}): pull "
+                f"Pulumi.{self.keys.stack}.yaml"
+            )
+
+    def _refuse_other_changes(self, way: Sequence[State]) -> None:
+        """Raise where the update would change something else too: that may take keys with it."""
+        keys, config = self.keys, self._config
+        other = KEY_PAIR if self._kind is ACCESS_KEY else ACCESS_KEY
+        differ = {
+            "userName": (config.get("userName") or keys.stack, keys.user_name),
+            "keyName": (config.get("keyName") or keys.stack, keys.key_name),
+            "region": (config.get("region", keys.region), keys.region),
+        }
+        makes_key_pair = any(s.generation > keys.key_pair_generation for s in way)
+        if self._kind is ACCESS_KEY or (self._request != UNDO and not makes_key_pair):
+            algorithm = keys.key_algorithm
+            differ["keyAlgorithm"] = (config.get("keyAlgorithm", algorithm), algorithm)
+        for name, (here, deployed) in differ.items():
+            if here != deployed:
+                raise StackError(
+                    f"{name} is {here} in the config and {deployed} as deployed: set it back, or "
+                    f"deploy it first with 'pulumi up -s {self._terms.stack}'"
+                )
+        if other.state(config) != self._state_of(other):
+            raise StackError(
+                f"the {other.name} is {_words(other.state(config))} in the config and "
+                f"{_words(self._state_of(other))} as deployed: go on with its rotation first "
+                f"('python -m sync rotate {self._terms.stack}{other.flag}' and what was asked of "
+                f"it), or pull Pulumi.{keys.stack}.yaml"
             )
 
     @property
@@ -141,11 +189,14 @@ class Replacement:
     def _recover(self) -> None:
         """Put right what an update left that died while it created something at AWS."""
         if self._deployment.pending:
-            self._checks.recover(self._person.tell, self._person.confirm)
+            lost = self._checks.lost(self._person.tell, self._person.confirm)
             with self._person.waiting("pulumi refresh ..."):
-                self._update.forget_pending()
+                self._update.refresh()  # which needs the lock: whose update it was is dead
+                self._checks.delete(lost, self._person.tell)
+                self._update.refresh(forget_pending=True)
             self._look()
-        self._is_settled = not self._left_behind
+        is_cut_off = bool(self._left_behind or self._deployment.is_interrupted)
+        self._is_settled = not is_cut_off and self._checks.is_all_at_aws()
 
     def _go_on_with_what_was_cut_off(self) -> None:
         self._person.tell("the last update was cut off: going on with it")
@@ -154,7 +205,7 @@ class Replacement:
     def _stay(self) -> None:
         """There is no step to take: see that config, AWS and files fit what is deployed."""
         is_ahead = self._kind.state(self._config) != self.state
-        if self._left_behind or (is_ahead and self._request == UNDO):
+        if not self._is_settled or (is_ahead and self._request == UNDO):
             self._go_on_with_what_was_cut_off()
         self._hand_over(self.keys)
 
@@ -180,6 +231,8 @@ class Replacement:
                 self._checks.machines()
             elif is_checked and state.previous == INACTIVE:
                 self._checks.use(self._terms.after)
+            elif is_checked:
+                self._checks.is_retired()
             self._hand_over(self.keys)
             self._move(state)
 
@@ -198,11 +251,12 @@ class Replacement:
         if self._request == UNDO and self._kind is KEY_PAIR:
             config |= self._key_pair_config(state)
         undo = (self._kind.generation, now.generation) if state.is_behind(now) else None
+        config[STEP] = str(self._next_step(config, is_new=state != now))
         changed = {key: value for key, value in config.items() if self._config.get(key) != value}
         if changed:
             self._update.set_config(changed)
         told = self.changed_config
-        self.changed_config = told | changed
+        self.changed_config = told | config  # also what a run that was cut off had changed
         try:
             with self._person.waiting("pulumi up ..."):
                 self._update.up(undo=undo, refresh=not self._is_settled)
@@ -218,6 +272,13 @@ class Replacement:
         self._is_settled = True
         if self.state != state:
             raise StackError("pulumi up was done, but the stack's outputs are not what it was for")
+
+    def _next_step(self, config: dict[str, str], *, is_new: bool) -> int:
+        """The number of steps with this one, which may have been counted before it was cut off."""
+        here, deployed = parse_step(self._config), self.keys.rotation_step
+        is_there = all(self._config.get(key) == value for key, value in config.items())
+        is_counted = here >= deployed + is_new
+        return here if is_there and is_counted else max(here, deployed) + 1
 
     def _key_pair_config(self, state: State) -> dict[str, str]:
         """What else the config is to say where an SSH key is gone back to: its own form."""
@@ -260,11 +321,14 @@ class Replacement:
         self._person.tell(f"AWS takes access key {mask(key_id)}: {keys.user_arn}")
 
     def _wishes(self, keys: StackKeys) -> list[Wish]:
-        """What is to be written: the profiles that sync wrote before, if it did."""
-        profiles = [self._terms.profile] if self._terms.profile else None
-        profiles = profiles or _own_profiles(self._places, keys)
+        """What is to be written: every profile that sync wrote before, and the one that is named.
+
+        None of them may be left with a key that goes.
+        """
+        named = [self._terms.profile] if self._terms.profile else []
+        profiles = [*named, *_own_profiles(self._places, keys)] or [keys.stack]
         path = self._places.private_key(keys.stack)
-        return [Wish(keys, profile, path) for profile in profiles or [keys.stack]]
+        return [Wish(keys, profile, path) for profile in dict.fromkeys(profiles)]
 
     def _report(self, outcome: Outcome) -> None:
         """Tell what was done to the files; a warning once in a run."""
@@ -291,6 +355,12 @@ class Replacement:
                     pass
             except OSError as error:
                 raise FileError(directory, f"no file can be made in it: {error.strerror}") from None
+
+
+def _words(state: State) -> str:
+    return f"at generation {state.generation}" + (
+        f" with the one before {state.previous}" if state.previous else ""
+    )
 
 
 def _own_profiles(places: Places, keys: StackKeys) -> list[str]:

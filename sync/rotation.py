@@ -12,12 +12,20 @@ deployed, so that each request can be made again wherever the last one was cut o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BEGIN, RETIRE, FINISH, UNDO, NOW = "begin", "retire", "finish", "undo", "now"
 REQUESTS = (BEGIN, RETIRE, FINISH, UNDO, NOW)
 
 ACTIVE, INACTIVE, KEPT, NONE = "Active", "Inactive", "Kept", ""
+
+
+STEP = "rotationStep"
+"""The config key that counts the steps of both keys' rotations. It never goes back, an undo counts
+as well: so an older config is known from a newer one whatever they say."""
 
 
 class Refused(Exception):  # noqa: N818  a decision, not a fault
@@ -81,6 +89,14 @@ class Kind(NamedTuple):
         return State(int(generation), previous)
 
 
+def parse_step(config: Mapping[str, str]) -> int:
+    """How many steps the ``config`` says there were; its values are text. Raises `Refused`."""
+    text = config.get(STEP) or "0"
+    if not text.isdecimal():
+        raise Refused(f"{STEP} is {text!r} in the stack's config, no number")
+    return int(text)
+
+
 ACCESS_KEY = Kind("access key", "", "accessKeyGeneration", "previousAccessKey", (ACTIVE, INACTIVE))
 KEY_PAIR = Kind("key pair", " --key-pair", "keyPairGeneration", "previousKeyPair", (KEPT,))
 
@@ -95,10 +111,9 @@ def moves(kind: Kind, now: State, request: str) -> list[State]:
     again, retired = State(generation, ACTIVE), State(generation, INACTIVE)
     finished, back = State(generation, NONE), State(generation - 1, NONE)
     through = [State(generation + 1, stage) for stage in (*kind.stages, NONE)]
-    none_under_way = f"no rotation of the {kind.name} is under way; without --retire it begins"
     too_soon = f"the old {kind.name} is still active: --retire comes before --finish"
     ways: dict[str, dict[str, list[State] | str]] = {
-        NONE: {BEGIN: [begun], RETIRE: none_under_way, FINISH: [], UNDO: [], NOW: through},
+        NONE: {BEGIN: [begun], RETIRE: [], FINISH: [], UNDO: [], NOW: through},
         ACTIVE: {
             BEGIN: [],
             RETIRE: [retired],

@@ -48,8 +48,8 @@ OUTPUTS_OF_A_ROTATION = {
 }
 """Those that are there only while a rotation is under way."""
 
-GENERATIONS = ("access_key_generation", "key_pair_generation")
-"""Numbers from 1. A stack that was deployed by an earlier version has none, and is at 1."""
+COUNTS = {"access_key_generation": 1, "key_pair_generation": 1, "rotation_step": 0}
+"""Numbers, and the least that each may be, which is that of a stack of an earlier version."""
 
 
 class PreviousAccessKey(NamedTuple):
@@ -85,6 +85,7 @@ class StackKeys(NamedTuple):
     secret_access_key: Secret
     access_key_generation: int = 1
     key_pair_generation: int = 1
+    rotation_step: int = 0
     previous_access_key: PreviousAccessKey | None = None
     previous_key_pair: PreviousKeyPair | None = None
 
@@ -142,16 +143,16 @@ def parse_outputs(stack: str, printed: str) -> StackKeys:
         for name, form in USED_OUTPUTS.items()
     }
     values["public_key"] = _check_key_pair(outputs)
-    for name in GENERATIONS:
-        values[name] = _generation(name, outputs.get(name, 1))
+    for name, least in COUNTS.items():
+        values[name] = _count(name, outputs.get(name, least), least)
     values["previous_access_key"] = _previous_access_key(outputs)
     values["previous_key_pair"] = _previous_key_pair(outputs)
     return StackKeys(short_name(stack), **values)
 
 
-def _generation(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise StackError(f"output {name} is not of the form it must have: a number from 1")
+def _count(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise StackError(f"output {name} is not of the form it must have: a number from {least}")
     return value
 
 

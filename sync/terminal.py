@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+_shown: list[str] = []
+"""What shows on a terminal that something takes its time."""
+
+
 class OutputError(Exception):
     """Standard output is closed or full; nobody has got what was printed there."""
 
@@ -22,7 +26,11 @@ class OutputError(Exception):
 def say(line: str) -> None:
     """Print ``line`` to standard error; whatever it quotes, it stays one line of plain text."""
     with contextlib.suppress(OSError):  # nobody to tell
+        if _shown:  # a line goes above what shows that something takes its time
+            print("\r\x1b[K", end="", file=sys.stderr)
         print(_plain(line), file=sys.stderr, flush=True)
+        if _shown:
+            print(_shown[-1], end="", file=sys.stderr, flush=True)
 
 
 def _plain(line: str) -> str:
@@ -132,14 +140,16 @@ def confirm(question: str) -> bool:
 @contextlib.contextmanager
 def progress(text: str) -> Iterator[None]:
     """Show ``text`` on a terminal while something takes its time."""
-    shown = sys.stderr.isatty()
-    if shown:
-        print(text, end="", file=sys.stderr, flush=True)
+    if not sys.stderr.isatty():
+        yield
+        return
+    print(text, end="", file=sys.stderr, flush=True)
+    _shown.append(text)
     try:
         yield
     finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        _shown.pop()
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class Waiting:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pulumi import automation
 
+from sync.aws import mask_ids
 from sync.engine import StackError, short_name
 from sync.interruption import deferred
 
@@ -127,26 +128,30 @@ class Update:
         """
         environ = {UNDO: f"{undo[0]}:{undo[1]}" if undo else ""}
         self._run(
+            "pulumi up",
             lambda: self._stack(environ).up(
                 on_event=self._heed, show_secrets=False, suppress_outputs=True, refresh=refresh
-            )
+            ),
         )
 
-    def forget_pending(self) -> None:
-        """Let the state forget resources whose creation was never heard of again.
+    def refresh(self, *, forget_pending: bool = False) -> None:
+        """Look at what AWS still has; perhaps forget creations that were never heard of again.
 
         Raises as `up` does.
         """
         self._run(
+            "pulumi refresh",
             lambda: self._stack().refresh(
-                on_event=self._heed, show_secrets=False, clear_pending_creates=True
-            )
+                on_event=self._heed,
+                show_secrets=False,
+                clear_pending_creates=forget_pending or None,
+            ),
         )
 
-    def _run(self, act: Callable[[], object]) -> None:
+    def _run(self, command: str, act: Callable[[], object]) -> None:
         """``act``, once more where processes that are gone hold the lock."""
         try:
-            self._attempt(act)
+            self._attempt(command, act)
         except LockedError as error:
             if not error.locks or not all(lock.is_abandoned for lock in error.locks):
                 raise
@@ -156,12 +161,12 @@ class Update:
             )
             with self._explained("pulumi cancel"):
                 self._stack().cancel()
-            self._attempt(act)
+            self._attempt(command, act)
 
-    def _attempt(self, act: Callable[[], object]) -> None:
+    def _attempt(self, command: str, act: Callable[[], object]) -> None:
         self._failures.clear()
         # The engine gets a Ctrl-C too, and ends the update in its own way.
-        with self._explained("pulumi up"), deferred():
+        with self._explained(command), deferred():
             act()
 
     def _heed(self, event: automation.EngineEvent) -> None:
@@ -198,7 +203,8 @@ class Update:
         # The text repeats standard output, whose every line may be anything, before it.
         errors = said.rpartition("\n stderr: ")[2]
         lines += re.findall(r"^ *error: *(.+)", errors, re.MULTILINE)
-        return next((line.removeprefix("error: ") for line in lines if line), None)
+        reason = next((line.removeprefix("error: ") for line in lines if line), None)
+        return reason and mask_ids(reason)
 
     def _stack(self, environ: Mapping[str, str] | None = None) -> automation.Stack:
         workspace = _Workspace(

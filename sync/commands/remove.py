@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Take away what sync wrote for a stack: its access key in ~/.aws/credentials, its region
 in ~/.aws/config, the section of the profile if sync made it and nothing else is in it,
-and the key file in ~/.pem. It goes by what sync noted when it wrote: what somebody
-changed since is theirs, and stays, as does every other line. Nothing at AWS is changed,
-and neither Pulumi nor the network is needed. It asks before it does anything."""
+and the key file in ~/.pem. It goes by what sync noted when it wrote: what was there
+before sync, and what somebody changed since, is theirs and stays, as does every other
+line. Nothing at AWS is changed, and neither Pulumi nor the network is needed. It asks
+before it does anything."""
 
 _EPILOG = """\
 examples:
@@ -38,7 +39,9 @@ name goes. The key file goes with the last profile of its stack.
 --backups removes credentials.aws-keys.bak and config.aws-keys.bak, which may hold the
 keys that are removed, and leaves no new ones. credentials.before-aws-keys and
 config.before-aws-keys, what the files held before sync came, are removed only if no other
-stack's profile is in the file any more.
+stack's profile is in the file any more, and only if sync removed no session token.
+
+A key file that is a symbolic link stays, with what it leads to.
 
 What is not undone: session tokens that sync removed from the profile are not put back, nor
 is what --take-over replaced. Copies of that are named, and never removed."""
@@ -98,11 +101,13 @@ def _remove(options: argparse.Namespace) -> Outcome:
         planned = clearing.preview(places, request)
         if options.dry_run:
             return planned
-        if not options.yes and any(change.action == REMOVED for change in planned.changes):
+        if not options.yes:  # what is gone, too, would be forgotten, and may come back
             if not is_interactive():
                 raise StackError("there is no terminal to ask at: --yes removes without asking")
             tell(planned, only_look=True)
-            if not confirm(f"Remove this of {options.stack}?"):
+            is_there = any(change.action == REMOVED for change in planned.changes)
+            what = "Remove this of" if is_there else "Forget what was written for"
+            if not confirm(f"{what} {options.stack}?"):
                 raise StackError("nothing was removed")
         return clearing.remove(
             places,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+from functools import partial
 
 from sync import reading, terminal
-from sync.command_line import DONE, EXIT_STATUSES, FAILED, Parser, profile_problem
+from sync.command_line import DONE, FAILED, Parser, profile_problem
 from sync.engine import StackError, short_name
 from sync.rotation import (
     ACCESS_KEY,
@@ -23,11 +24,12 @@ from sync.rotation import (
 
 TYPE_CHECKING = False  # see sync.engine
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import timedelta
 
     from sync.engine import Engine
     from sync.outcome import Outcome
+    from sync.places import Places
     from sync.replacement import Replacement
     from sync.rotation import State
     from sync.stack import StackKeys
@@ -46,7 +48,7 @@ does not work. Each step moves the stack's config on, runs pulumi up, and syncs:
 
 Cut off at any point, the same command goes on where it stood."""
 
-_EPILOG = f"""\
+_EPILOG = """\
 With --key-pair it is the SSH key, registered at EC2 under the same name. Instances that run
 know only the old one, which stays in the stack, for everybody to sync, until --finish. EC2
 knows no inactive keys, so there is no --retire. A change of keyAlgorithm or rsaBits goes
@@ -62,7 +64,7 @@ examples:
   python -m sync rotate test --now
   python -m sync rotate production --key-pair
 
-{EXIT_STATUSES}"""
+exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted"""
 
 _STANDS = {
     "Active": "the old access key stays active",
@@ -110,28 +112,40 @@ def _rotate(options: argparse.Namespace, teller: _Teller) -> dict[str, object]:
             terminal.progress if not options.json else lambda _text: contextlib.nullcontext(),
             lambda question: options.yes or (not options.json and terminal.confirm(question)),
         )
-        replacement = None
         try:
-            replacement = Replacement(
-                engine,
-                lambda: _read(engine, options),
-                Places.find(options.pem_dir),
-                terms,
-                person,
-            )
-            before = replacement.state
-            replacement.carry_out(options.request)
-            return _conclude(options, replacement, before, teller)
+            places = Places.find(options.pem_dir)
+            with _alone(places, options):
+                read = partial(_read, engine, options)
+                replacement = Replacement(engine, read, places, terms, person)
+                return _carry_out(replacement, options, teller)
         except (AccountError, FileError, ReceiptsError, Refused, Unreadable) as error:
             raise StackError(str(error)) from None
-        finally:
-            if replacement and replacement.changed_config:
-                values = ", ".join(
-                    f"{k}: {v or 'empty'}" for k, v in replacement.changed_config.items()
-                )
-                teller.say(
-                    f"Pulumi.{replacement.keys.stack}.yaml was changed ({values}): commit it"
-                )
+
+
+@contextlib.contextmanager
+def _alone(places: Places, options: argparse.Namespace) -> Iterator[None]:
+    """No other rotation of the stack runs here: both would move the same config on."""
+    from sync.private_file import lock
+
+    def refuse() -> None:
+        raise StackError("another rotation of this stack is under way on this machine")
+
+    with lock(places.state_directory / f"rotate-{short_name(options.stack)}.lock", 1, refuse):
+        yield
+
+
+def _carry_out(
+    replacement: Replacement, options: argparse.Namespace, teller: _Teller
+) -> dict[str, object]:
+    before = replacement.state
+    try:
+        replacement.carry_out(options.request)
+        return _conclude(options, replacement, before, teller)
+    finally:
+        if changed := replacement.changed_config:
+            teller.told["config"] = changed
+            values = ", ".join(f"{key}: {value or 'empty'}" for key, value in changed.items())
+            teller.say(f"Pulumi.{replacement.keys.stack}.yaml was changed ({values}): commit it")
 
 
 def _read(engine: Engine, options: argparse.Namespace) -> StackKeys:
@@ -155,6 +169,8 @@ def _conclude(
         teller.say(
             f"{_STANDS[now.previous]}; next: {command} --{step}, or back: {command} --{UNDO}"
         )
+    elif now == before and replacement.changed_config:
+        teller.say(f"what was cut off is done; no rotation of the {kind.name} is under way")
     elif now == before:
         teller.say(f"no rotation of the {kind.name} is under way: nothing to do")
     elif now.generation < before.generation:
@@ -228,7 +244,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add("--force", action="store_true", help="retire or finish though the old key is in use")
     add("--yes", action="store_true", help="delete a lost access key without asking")
-    add("--profile", metavar="NAME", help="the profile to write (default: those sync wrote)")
+    add("--profile", metavar="NAME", help="write this profile too (those sync wrote always are)")
     parser.add_pem_directory()
     parser.add_timeout("reading the stack, or another sync,")
     parser.add_directory()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sync.identity import Identity
     from sync.looking import AtAws, Looking
-    from sync.machine import Machine
+    from sync.machine import Machine, Written
     from sync.stack import StackKeys
     from sync.standing import Facts, Finding, Refused, Unknown
 
@@ -137,14 +137,15 @@ def _profiles_of(
     return names
 
 
-def _offline(options: argparse.Namespace) -> tuple[Machine, list[Facts], dict[str, str]]:
+def _offline(options: argparse.Namespace) -> tuple[Machine, list[Facts], dict[str, Written]]:
     machine = _open_machine(options)
-    stacks = options.stacks or list(machine.stacks)
+    written = machine.stacks().items()
+    stacks = options.stacks or [stack for stack, what in written if not what.is_replaced]
     names = _profiles_of(stacks, machine, options)
     return machine, [_on_machine(s, names[s], machine, None) for s in stacks], {}
 
 
-def _online(options: argparse.Namespace) -> tuple[Machine, list[Facts], dict[str, str]]:
+def _online(options: argparse.Namespace) -> tuple[Machine, list[Facts], dict[str, Written]]:
     """The machine, the facts on each stack, and the stacks that only the receipts know."""
     with reading.started(options) as engine:
         from sync.looking import Looking
@@ -180,8 +181,8 @@ def _online(options: argparse.Namespace) -> tuple[Machine, list[Facts], dict[str
                     on_machine = _on_machine(stack, names[stack], machine, keys)
                     facts.append(_with_aws(on_machine, asked.get(stack, {}), at_aws.get(stack)))
     known = {short_name(stack) for stack in stacks}
-    strangers = {} if options.stacks else machine.stacks
-    return machine, facts, {s: a for s, a in strangers.items() if s not in known}
+    strangers = {} if options.stacks else machine.stacks()
+    return machine, facts, {s: w for s, w in strangers.items() if s not in known}
 
 
 def _progress(options: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
@@ -256,7 +257,7 @@ def _with_aws(facts: Facts, identities: Mapping[str, Future[Who]], at_aws: AtAws
 def _report(
     machine: Machine,
     facts: Sequence[Facts],
-    strangers: Mapping[str, str],
+    strangers: Mapping[str, Written],
     options: argparse.Namespace,
 ) -> int:
     from datetime import UTC, datetime, timedelta
@@ -278,7 +279,7 @@ def _report(
 
 
 def _tell_findings(
-    judged: Sequence[Judged], shared: Sequence[Finding], _: Mapping[str, str], __: datetime
+    judged: Sequence[Judged], shared: Sequence[Finding], _: Mapping[str, Written], __: datetime
 ) -> None:
     for finding in shared:
         terminal.print_line(f"{terminal.shorten(finding.about)} {finding.text}")
@@ -292,7 +293,7 @@ def _tell_findings(
 def _tell_all(
     judged: Sequence[Judged],
     shared: Sequence[Finding],
-    strangers: Mapping[str, str],
+    strangers: Mapping[str, Written],
     now: datetime,
 ) -> None:
     from sync.overview import rows
@@ -305,10 +306,12 @@ def _tell_all(
         texts = [f"{terminal.shorten(finding.about)} {finding.text}" for finding in shared]
         terminal.print_block("files of all stacks", [], texts)
         terminal.print_line("")
-    for stack, account_id in strangers.items():
+    for stack, written in strangers.items():
+        what = "kept replaced SSH keys of" if written.is_replaced else "wrote files for"
+        old_keys = " --old-keys" if written.is_replaced else ""
         terminal.print_line(
-            f"{stack} (account {account_id}) is no stack of this project, and sync wrote files for "
-            f"it; 'python -m sync remove {stack}' takes them away"
+            f"{stack} (account {written.account_id}) is no stack of this project, and sync {what} "
+            f"it; 'python -m sync remove {stack}{old_keys}' takes them away"
         )
     count = len(shared) + sum(len(findings) for _, findings in judged)
     stacks = f"{len(judged)} stack{'' if len(judged) == 1 else 's'}"
@@ -327,7 +330,7 @@ def _document(  # noqa: PLR0913  the parts of it
     options: argparse.Namespace,
     judged: Sequence[Judged],
     shared: Sequence[Finding],
-    strangers: Mapping[str, str],
+    strangers: Mapping[str, Written],
     error: str | None = None,
     *,
     now: datetime | None = None,
@@ -340,7 +343,8 @@ def _document(  # noqa: PLR0913  the parts of it
         "stacks": [as_document(*each, now) for each in judged] if now else [],
         "findings": [finding._asdict() for finding in shared],
         "not_of_this_project": [
-            {"stack": stack, "account_id": account_id} for stack, account_id in strangers.items()
+            {"stack": stack, "account_id": written.account_id}
+            for stack, written in strangers.items()
         ],
         "error": error,
     }

@@ -234,6 +234,8 @@ def test_killed_anywhere_in_the_beginning_and_the_end_it_goes_on(deployed_stack:
     force = ("--retire", "--force")
     stack.killed(*force, when=config_says("previousAccessKey: Inactive"))
     stack.killed(*force, when=aws_did("UpdateAccessKey"))
+    assert "the old access key stays active" in stack.rotate().stderr
+    assert stack.statuses() == ["Active", "Active"]
     stack.rotate(*force)
     assert stack.statuses() == ["Inactive", "Active"]
 
@@ -346,8 +348,47 @@ def test_an_old_checkout_is_refused_and_undo_passes(deployed_stack: Stack) -> No
     assert f"pull Pulumi.{stack.name}.yaml" in up.stdout + up.stderr
     assert "the config here is older than what is deployed" in stack.refused()
     assert f"pull Pulumi.{stack.name}.yaml" in stack.refused("--retire", "--force")
+    begun = stack.world.project / "begun.yaml"
+    begun.write_bytes(stack.config.read_bytes())
     stack.rotate("--undo")
     assert stack.key_ids() == [before] == [stack.profile_key()]
+    undone = stack.config.read_bytes()
+    stack.config.write_bytes(begun.read_bytes())  # a checkout of the time before the undo
+    up = stack.world.run(
+        "pulumi", "up", "--yes", "--skip-preview", "--stack", stack.name, check=False
+    )
+    assert f"pull Pulumi.{stack.name}.yaml" in up.stdout + up.stderr
+    assert f"pull Pulumi.{stack.name}.yaml" in stack.refused()
+    stack.config.write_bytes(undone)
+
+
+def test_a_key_that_an_update_under_way_has_just_made_is_left_to_it(deployed_stack: Stack) -> None:
+    stack = deployed_stack
+    elsewhere = stack.world.with_home(f"{stack.name}-elsewhere")
+    aws = stack.world.environment["AWS_ENDPOINT_URL"]
+    with holding_back(aws, "Action=CreateAccessKey") as held:
+        other = subprocess.Popen(
+            ["python", "-m", "sync", "rotate", stack.name],
+            cwd=stack.world.project,
+            env={**elsewhere.environment, "AWS_ENDPOINT_URL": held.endpoint},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert held.reached.wait(PATIENCE)
+        assert "another update of the stack is under way" in stack.refused("--yes")
+        held.release.set()
+        _, said = other.communicate(timeout=PATIENCE)
+    assert other.returncode == 0, said
+    stack.rotate()
+    assert stack.statuses() == ["Active", "Active"]
+
+
+def test_what_else_would_change_is_deployed_first(deployed_stack: Stack) -> None:
+    stack = deployed_stack
+    stack.world.run("pulumi", "config", "set", "userName", "another", "--stack", stack.name)
+    line = stack.refused()
+    assert f"userName is another in the config and {stack.name} as deployed" in line
 
 
 def test_an_update_under_way_is_reported_with_its_owner(deployed_stack: Stack) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+IAM_ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
 ROLE = f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/me"
 
 
@@ -290,3 +291,62 @@ def test_a_profile_that_is_missing_is_an_error_in_one_line(
     with pytest.raises(AccountError, match="missing"):
         Account("us-west-2").access_keys("u")
     assert not aws.asked
+
+
+@pytest.mark.parametrize(
+    ("config", "environ"),
+    [
+        ("credential_process = /nonexistent/program", {}),
+        ("", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nonexistent/token", "AWS_ROLE_ARN": IAM_ROLE}),
+    ],
+)
+def test_what_should_give_credentials_and_does_not_is_an_error_each_time(
+    aws: Aws,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: str,
+    environ: dict[str, str],
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "config").write_text(f"[default]\n{config}\n")
+    account = Account("us-west-2")
+    for call in (account.caller, account.caller, lambda: account.access_keys("u")):
+        with pytest.raises(AccountError, match="cannot be used: No such file or dir") as raised:
+            call()
+        assert not isinstance(raised.value, NoCredentialsError)
+        assert "nonexistent" not in str(raised.value)
+    assert not aws.asked
+
+
+@pytest.mark.parametrize(
+    ("config", "region"), [("", "us-west-2"), ("region = eu-west-1\n", "eu-west-1")]
+)
+def test_a_role_is_assumed_in_the_region_of_the_profile_or_else_of_the_stack(
+    aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, region: str
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_PROFILE", "admin")
+    (tmp_path / "credentials").write_text(
+        "[source]\naws_access_key_id = AKIASOURCE\naws_secret_access_key = sEcReT\n"
+    )
+    (tmp_path / "config").write_text(
+        f"[profile admin]\nrole_arn = {IAM_ROLE}\nsource_profile = source\n{config}"
+    )
+    credentials = (
+        "<AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>x</SecretAccessKey>"
+        "<SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>"
+    )
+    aws.answers(
+        "AssumeRole",
+        f"<AssumeRoleResult><Credentials>{credentials}</Credentials></AssumeRoleResult>",
+    )
+    aws.answers("DescribeKeyPairs", error("InvalidKeyPair.NotFound"))
+    assert Account("us-west-2").public_key("p") is None
+    assumed, described = aws.asked
+    assert (assumed.key_id, assumed.scope.split("/")[1]) == ("AKIASOURCE", region)
+    assert (described.key_id, described.scope.split("/")[1]) == ("ASIAROLE", "us-west-2")

@@ -9,9 +9,17 @@ import pytest
 
 from sync.account import AccessKey, Account, AccountError, Gone, Instance, LastUse, NotAllowed
 from sync.checks import Checks
-from sync.deployment import ACCESS_KEY, KEY_PAIR, USER, Deployment, KnownAccessKey
+from sync.deployment import (
+    ACCESS_KEY,
+    KEY_PAIR,
+    PRIVATE_KEY,
+    USER,
+    Deployment,
+    KnownAccessKey,
+)
 from sync.engine import StackError
 from sync.identity import Identity
+from sync.rotation import State
 from sync.ssh_key import PublicKey, parse_public_key
 from tests.stacks import ACCOUNT, access_key, key_pair, rotating, stack_keys
 
@@ -36,13 +44,14 @@ class FakeAccount(Account):
         self.asked: list[tuple[str, Sequence[str], Sequence[str]]] = []
         self.there: list[AccessKey] | Exception = []
         self.id: str | Exception = "AIDA1"
+        self.of: Identity | Exception = CALLER
         self.pair: PublicKey | Exception | None = None
         self.pair_created: datetime | Exception | None = NOW
         self.instances: list[Instance] | Exception = []
         self.may_not: list[str] = []
 
     def caller(self) -> Identity:
-        return CALLER
+        return answer(self.of)
 
     def access_keys(self, user_name: str) -> list[AccessKey]:
         assert user_name == "production"
@@ -107,14 +116,22 @@ def checks(
             tuple(KnownAccessKey(1, key_id, NOW - 48 * HOUR) for key_id in known),
             {1: stack_keys().public_key},
             tuple(pending),
+            is_interrupted=bool(pending),
+            written=NOW - HOUR,
         ),
         account,
     )
 
 
-def key(key_id: str, *, made: timedelta = 48 * HOUR, used: timedelta | None = None) -> AccessKey:
+def key(
+    key_id: str,
+    *,
+    made: timedelta = 48 * HOUR,
+    used: timedelta | None = None,
+    is_active: bool = True,
+) -> AccessKey:
     last = LastUse(NOW - used, "s3", "us-west-2") if used is not None else None
-    return AccessKey(key_id, is_active=True, created=NOW - made, last_used=last)
+    return AccessKey(key_id, is_active=is_active, created=NOW - made, last_used=last)
 
 
 def stranger() -> PublicKey:
@@ -149,6 +166,126 @@ def test_without_an_answer_about_the_user_it_does_not_go_on(
     account.id = error
     with pytest.raises(AccountError, match=str(error)):
         checks(account).user()
+
+
+def test_with_credentials_of_another_account_nothing_is_done(account: FakeAccount) -> None:
+    account.of = Identity("210987654321", "arn:aws:iam::210987654321:user/admin")
+    with pytest.raises(StackError) as raised:
+        checks(account).user()
+    assert str(raised.value) == (
+        f"the AWS credentials here are of account 210987654321, and the stack is in {ACCOUNT}"
+    )
+
+
+def test_without_an_answer_whose_the_credentials_are_nothing_is_done(account: FakeAccount) -> None:
+    account.of = NO_ANSWER
+    with pytest.raises(AccountError, match="cannot be asked"):
+        checks(account).user()
+
+
+# Whose credentials these are
+
+WAY = [State(2, "Active")]
+
+
+@pytest.mark.parametrize("own", [OLD, NEW])
+def test_with_keys_in_the_environment_that_are_rotated_nobody_locks_himself_out(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", own)
+    with pytest.raises(StackError) as raised:
+        checks(account, rotating()).own_keys(WAY)
+    said = str(raised.value)
+    assert said.startswith(f"AWS_ACCESS_KEY_ID is ...{own[-4:]}, one of the keys that are rotated")
+    assert "AWS_PROFILE" in said
+    assert own not in said
+
+
+def test_where_no_key_is_rotated_ones_own_do(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", NEW)
+    checks(account, rotating()).own_keys([])
+
+
+@pytest.mark.parametrize("ambient", [None, "", FOREIGN, OLD])
+def test_with_other_keys_or_none_in_the_environment_it_goes_on(
+    account: FakeAccount, monkeypatch: pytest.MonkeyPatch, ambient: str | None
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    if ambient is not None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", ambient)
+    checks(account, stack_keys()).own_keys(WAY)
+
+
+# What AWS has of what the stack says
+
+INACTIVE_OLD = key(OLD, is_active=False)
+
+
+@pytest.mark.parametrize(
+    ("there", "is_all"),
+    [
+        ([key(OLD), key(NEW)], True),
+        ([INACTIVE_OLD, key(NEW), key(FOREIGN)], True),
+        ([key(NEW)], False),
+        ([key(NEW), key(FOREIGN)], False),
+        ([], False),
+        (NOT_ALLOWED, True),
+    ],
+)
+def test_a_key_of_the_state_that_aws_has_no_more_is_noticed(
+    account: FakeAccount, there: list[AccessKey] | Exception, *, is_all: bool
+) -> None:
+    account.there = there
+    assert checks(account, known=[OLD, NEW]).is_all_at_aws() is is_all
+
+
+@pytest.mark.parametrize(
+    ("there", "is_astray"),
+    [
+        ([key(OLD), key(NEW)], False),
+        ([INACTIVE_OLD, key(NEW)], True),
+        ([key(NEW)], True),
+        ([], True),
+        (NOT_ALLOWED, False),
+    ],
+)
+def test_an_old_key_that_is_to_be_active_and_is_not_is_astray(
+    account: FakeAccount, there: list[AccessKey] | Exception, *, is_astray: bool
+) -> None:
+    account.there = there
+    assert checks(account, rotating()).is_previous_astray() is is_astray
+
+
+def test_whoever_may_not_look_takes_the_old_key_for_astray_after_an_interruption(
+    account: FakeAccount,
+) -> None:
+    account.there = NOT_ALLOWED
+    assert checks(account, rotating(), pending=[ACCESS_KEY]).is_previous_astray()
+
+
+@pytest.mark.parametrize("keys", [stack_keys(), rotating(status="Inactive")])
+def test_an_old_key_that_is_not_to_be_active_is_not_astray(
+    account: FakeAccount, keys: StackKeys
+) -> None:
+    assert not checks(account, keys, pending=[ACCESS_KEY]).is_previous_astray()
+
+
+@pytest.mark.parametrize("there", [[INACTIVE_OLD, key(NEW)], [key(NEW)], NOT_ALLOWED])
+def test_an_old_key_that_is_retired_may_be_deleted(
+    account: FakeAccount, there: list[AccessKey] | Exception
+) -> None:
+    account.there = there
+    checks(account, rotating(status="Inactive")).is_retired()
+
+
+def test_an_old_key_that_somebody_made_active_again_is_not_deleted(account: FakeAccount) -> None:
+    account.there = [key(OLD), key(NEW)]
+    with pytest.raises(
+        StackError, match=rf"key \.\.\.{OLD[-4:]} is active at AWS again.*--force deletes it never"
+    ):
+        checks(account, rotating(status="Inactive")).is_retired()
 
 
 # A new access key
@@ -366,7 +503,10 @@ def recover(
     account: FakeAccount, *pending: str, known: Sequence[str] = (OLD,), says_yes: bool = True
 ) -> Person:
     person = Person(says_yes=says_yes)
-    checks(account, known=known, pending=pending).recover(person.told.append, person.confirm)
+    those = checks(account, known=known, pending=pending)
+    lost = those.lost(person.told.append, person.confirm)
+    assert not account.calls  # not before the engine's lock was had
+    those.delete(lost, person.told.append)
     return person
 
 
@@ -375,7 +515,7 @@ def test_a_lost_access_key_is_deleted_once_that_was_confirmed(account: FakeAccou
     person = recover(account, ACCESS_KEY)
     assert person.asked == [f"Delete access key ...{NEW[-4:]} of user production?"]
     assert account.calls == [f"delete access key {NEW} of production"]
-    assert "nobody can use it" in person.told[0]
+    assert "its secret died with it" in person.told[0]
     assert person.told[1] == f"deleted access key ...{NEW[-4:]}"
     assert NEW not in " ".join(person.told + person.asked)
 
@@ -394,6 +534,7 @@ def test_without_a_yes_a_lost_access_key_stays(account: FakeAccount) -> None:
         [key(OLD)],
         [key(OLD), key(FOREIGN, made=HOUR, used=HOUR)],
         [key(FOREIGN, made=50 * HOUR), key(OLD)],
+        [key(OLD), key(FOREIGN, made=HOUR / 2)],  # the state was written before
     ],
 )
 def test_a_key_that_is_not_lost_is_neither_deleted_nor_asked_about(
@@ -406,7 +547,7 @@ def test_a_key_that_is_not_lost_is_neither_deleted_nor_asked_about(
 
 def test_an_access_key_counts_as_lost_only_if_its_creation_was(account: FakeAccount) -> None:
     account.there = [key(OLD), key(NEW, made=HOUR)]
-    for pending in ((), (KEY_PAIR,)):
+    for pending in ((), (KEY_PAIR,), (PRIVATE_KEY,)):
         assert not recover(account, *pending).asked
     assert not account.calls
 
@@ -428,7 +569,7 @@ def test_a_key_pair_that_holds_the_states_key_is_deleted_without_a_question(
 
 def test_a_key_pair_is_deleted_only_if_its_creation_was_lost(account: FakeAccount) -> None:
     account.pair = stack_keys().public_key
-    for pending in ((), (ACCESS_KEY,)):
+    for pending in ((), (ACCESS_KEY,), (PRIVATE_KEY,)):
         recover(account, *pending)
     assert not account.calls
 
@@ -450,6 +591,12 @@ def test_a_key_pair_that_is_not_shown_is_left_alone(account: FakeAccount) -> Non
     with pytest.raises(NotAllowed):
         recover(account, KEY_PAIR)
     assert not account.calls
+
+
+def test_a_private_key_is_nowhere_else_so_none_is_lost(account: FakeAccount) -> None:
+    account.there = [key(OLD), key(NEW, made=HOUR)]
+    person = recover(account, PRIVATE_KEY)
+    assert (person.told, person.asked, account.calls) == ([], [], [])
 
 
 def test_a_creation_that_no_rotation_begins_is_for_a_person_to_judge(account: FakeAccount) -> None:

@@ -597,6 +597,21 @@ def test_what_is_not_verified_fails_its_stack_alone(sync: Sync, aws: Aws) -> Non
     assert aws.asked
 
 
+def test_a_profile_that_boto3_stumbles_over_fails_its_stack_alone(sync: Sync, aws: Aws) -> None:
+    (sync.home / ".aws").mkdir()
+    (sync.home / ".aws/config").write_text(
+        "[profile staging]\nrole_arn = arn:aws:iam::123456789012:role/r\n"
+        "web_identity_token_file = /nonexistent\n"
+    )
+    done = sync("production", "staging", "--verify", "--json")
+    production, staging = json.loads(done.stdout)["stacks"]
+    assert production["verified"]["arn"] == arn("production")
+    assert staging["error"].startswith("written, but not verified: profile staging: a file or prog")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "failed: staging (1 of 2 stacks)"
+    assert aws.asked
+
+
 def test_a_machine_is_told_who_the_keys_are(sync: Sync, aws: Aws) -> None:
     done = sync("production", "staging", "--verify", "--json")
     document = json.loads(done.stdout)

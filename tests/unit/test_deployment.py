@@ -15,6 +15,7 @@ from tests.stacks import key_pair
 
 FIRST, SECOND = "AKIAFIRSTFIRSTFIRST1", "AKIASECONDSECONDSEC2"
 MADE = datetime(2026, 11, 24, 10, 14, 35, tzinfo=UTC)
+WRITTEN = datetime(2026, 11, 24, 10, 31, 54, tzinfo=UTC)
 URN = "urn:pulumi:production::aws-keys"
 SECRET = {  # as pulumi stack export prints one: its marker for secrets, and the ciphertext
     "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
@@ -75,6 +76,10 @@ def public_key(stack: str) -> PublicKey | None:
     return parse_public_key(key_pair(stack)[1])
 
 
+def manifest(time: object) -> dict[str, object]:
+    return {"manifest": {"time": time}}
+
+
 def pending(operation: str, kind: str) -> dict[str, Any]:
     return {"resource": {"urn": f"{URN}::{kind}::access-2", "type": kind}, "type": operation}
 
@@ -119,6 +124,8 @@ def test_of_a_stack_the_user_the_keys_and_their_ages_are_known() -> None:
         (KnownAccessKey(1, FIRST, MADE),),
         {1: deployed.public_keys[1]},
         (),
+        is_interrupted=False,
+        written=WRITTEN,
     )
     assert deployed.public_keys[1] == public_key("production")
 
@@ -162,6 +169,21 @@ def test_only_creations_that_were_not_heard_of_again_are_pending() -> None:
     assert deployed.pending == (ACCESS_KEY, KEY_PAIR)
 
 
+@pytest.mark.parametrize("operation", ["creating", "updating", "deleting", "reading"])
+def test_whatever_was_not_heard_of_again_is_an_interruption(operation: str) -> None:
+    given = export(pending_operations=[pending(operation, ACCESS_KEY)])
+    assert parse_export(given).is_interrupted
+    assert not parse_export(export(pending_operations=[])).is_interrupted
+    assert not parse_export(export(pending_operations=None)).is_interrupted
+
+
+@pytest.mark.parametrize(
+    "time", ["2026-11-24T10:31:54Z", "2026-11-24T10:31:54.8Z", "2026-11-24T10:31:54.123456789Z"]
+)
+def test_when_the_state_was_written_is_known_to_the_second(time: str) -> None:
+    assert parse_export(export(**manifest(time))).written == WRITTEN
+
+
 @pytest.mark.parametrize("outputs", [{}, {"createDate": ""}, {"createDate": None}])
 def test_when_a_key_was_made_may_be_unknown(outputs: dict[str, object]) -> None:
     given = access_key("access", FIRST)
@@ -171,7 +193,9 @@ def test_when_a_key_was_made_may_be_unknown(outputs: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("more", [{}, {"resources": None}, {"resources": []}])
 def test_a_stack_that_was_never_deployed_knows_nothing(more: dict[str, object]) -> None:
-    assert parse_export(export(**more)) == Deployment(None, (), {}, ())
+    assert parse_export(export(**more)) == Deployment(
+        None, (), {}, (), is_interrupted=False, written=WRITTEN
+    )
 
 
 def test_nothing_secret_is_taken_out() -> None:
@@ -203,6 +227,10 @@ def test_nothing_secret_is_taken_out() -> None:
         export(user() | {"outputs": None}),
         export(pending_operations=["sEcReT"]),
         export(pending_operations=[{"type": "creating"}]),
+        export(manifest=None),
+        export(manifest={}),
+        export(**manifest("sEcReT")),
+        export(**manifest(7)),
     ],
 )
 def test_what_is_no_state_is_refused_unseen(printed: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from sync import home
 from sync.places import Places
-from sync.plan import Unreadable, Wish, aside_name, private_key_file
+from sync.plan import Unreadable, Wish, aside_name, key_file
 from sync.private_file import FileError, PrivateFile
 from sync.receipts import Receipts
 from tests.stacks import access_key, key_pair, rotated, rotating, stack_keys
@@ -134,9 +134,9 @@ def test_a_replaced_key_stays_beside_the_new_one(places: Places, tmp_path: Path)
     (outcome,) = sync(places, rotated())
     kept = outcome.changes[0].kept
     assert kept is not None
-    assert Path(kept).read_bytes() == private_key_file(stack_keys())
+    assert Path(kept).read_bytes() == key_file(stack_keys().private_key)
     assert Path(kept).parent == tmp_path / ".pem"
-    assert (tmp_path / ".pem/production.pem").read_bytes() == private_key_file(rotated())
+    assert (tmp_path / ".pem/production.pem").read_bytes() == key_file(rotated().private_key)
 
 
 def previous_key(tmp_path: Path) -> Path:
@@ -192,6 +192,33 @@ def test_another_file_by_the_name_of_the_previous_key_stays(places: Places, tmp_
     assert path.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("is_in_key_file", [True, False])
+@pytest.mark.parametrize("what", ["directory", "dangling link", "link to a missing directory"])
+def test_what_is_no_file_by_the_name_of_the_previous_key_stays_too(
+    places: Places, tmp_path: Path, what: str, *, is_in_key_file: bool
+) -> None:
+    private, public = key_pair("previous/production")
+    if is_in_key_file:
+        sync(places, stack_keys("production", private_key=private, public_key=public))
+    path = tmp_path / ".pem" / aside_name(private.encode(), "production")
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if what == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("nothing" if what == "dangling link" else "nowhere/nothing")
+    seen = preview(places, rotating())[0]
+    (outcome,) = sync(places, rotating())
+    assert outcome.error is None
+    assert outcome.warnings == seen.warnings
+    assert f"{path} is not the previous key" in outcome.warnings[0]
+    assert not path.is_file()
+    assert path.is_dir() or path.is_symlink()
+    assert (tmp_path / ".pem/production.pem").read_bytes() == key_file(rotating().private_key)
+    kept = outcome.changes[0].kept
+    assert (kept is not None) == is_in_key_file
+    assert kept is None or Path(kept).read_bytes().decode() == private
+
+
 def test_which_files_were_not_there_before_is_noted(places: Places, tmp_path: Path) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws/credentials").write_bytes(b"")
@@ -238,7 +265,7 @@ def test_taken_over_files_are_kept_whole(places: Places, tmp_path: Path) -> None
     for name in ("a", "b"):
         sync(places, stack_keys(name))  # whatever comes later
     assert Path(taken).read_bytes() == before[1]
-    assert key.read_bytes() == private_key_file(stack_keys())
+    assert key.read_bytes() == key_file(stack_keys().private_key)
 
 
 def test_wide_modes_are_narrowed_and_told_once(places: Places, tmp_path: Path) -> None:
@@ -523,8 +550,43 @@ def test_killed_at_any_change_of_a_file_the_next_run_goes_through(
         newest = stack_keys("rotated-again/production") if change % 2 else rotated()
         (outcome,) = sync(places, newest)
         assert outcome.error is None
-        assert (root / ".pem/production.pem").read_bytes() == private_key_file(newest)
+        assert (root / ".pem/production.pem").read_bytes() == key_file(newest.private_key)
         assert not [name for name in files(root) if name.endswith(".tmp")]
         assert (root / ".aws/credentials.before-aws-keys").read_bytes() == theirs
         assert not any(outcome.has_changes for outcome in sync(places, newest))
     assert change > 12
+
+
+RECEIPT = (
+    b'{"kind": "profile", "path": "/c", "profile": "x", "stack": "x", "account_id": "1", '
+    b'"wrote": ["a"], "before": "nothing", "dropped": []}'
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"/c"', b"null"),
+        (b'"profile": "x"', b'"profile": 1'),
+        (b'"stack": "x"', b'"stack": ["x"]'),
+        (b'["a"]', b'"a"'),
+        (b'["a"]', b"[1]"),
+        (b'"nothing"', b"{}"),
+        (b"[]}", b"[null]}"),
+        (b'["/f"]', b"[1]"),
+        (b'["/g"]', b'"/g"'),
+        (b'["/g"]', b"[" * 100_000),
+    ],
+)
+def test_receipts_of_another_form_are_named_and_nothing_is_touched(
+    places: Places, tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    path = tmp_path / ".local/state/aws-keys/receipts.json"
+    path.parent.mkdir(parents=True)
+    good = b'{"version": 1, "receipts": [%s], "changed": ["/f"], "created": ["/g"]}' % RECEIPT
+    assert Receipts.load(good).created == {"/g"}
+    assert old in good
+    path.write_bytes(good.replace(old, new))
+    with pytest.raises(FileError, match=r"receipts\.json: does not hold receipts of sync"):
+        sync(places)
+    assert not (tmp_path / ".aws").exists()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PRODUCTION = Identity(ACCOUNT, arn("production"))
 REFUSED = error("InvalidClientTokenId", "The security token included in the request is invalid.")
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/admin"
 SECRET = "sEcReT+sEcReT"  # noqa: S105  a made-up one
 
 
@@ -203,6 +204,16 @@ def test_sts_is_that_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
             f"[production]\ncredential_process = sh -c 'echo {SECRET} >&2; false'\n",
             "AWS cannot be asked \\(CredentialRetrievalError\\)",
         ),
+        (
+            f"[production]\ncredential_process = /{SECRET}\n",
+            "cannot be used: No such file or directory",
+        ),
+        (
+            f"[production]\nrole_arn = {ROLE}\nweb_identity_token_file = /{SECRET}\n",
+            "cannot be used: No such file or directory",
+        ),
+        ("[production]\ncredential_process = echo []\n", "AWS cannot be asked"),
+        ("[production]\ncredential_process =\n", "AWS cannot be asked"),
     ],
 )
 def test_files_that_lead_nowhere_are_told_without_what_is_in_them(

@@ -17,7 +17,7 @@ from sync.plan import (
     Unreadable,
     Wish,
     aside_name,
-    private_key_file,
+    key_file,
 )
 from sync.receipts import Receipts
 from sync.ssh_key import parse_private_key
@@ -67,7 +67,7 @@ def written(keys: StackKeys = OURS) -> Contents:
     """What the files hold after a first sync of ``keys``."""
     plan = plan_for(keys)
     return holding(
-        key=private_key_file(keys),
+        key=key_file(keys.private_key),
         credentials=plan.edit_credentials(None),
         config=plan.edit_config(None),
     )
@@ -239,6 +239,39 @@ def test_a_region_of_ours_follows_the_stack() -> None:
     assert plan.edit_config(written().config) == (b"[profile production]\nregion = eu-central-1\n")
 
 
+def test_a_region_that_sync_wrote_for_another_stack_is_passed_on_with_the_profile() -> None:
+    staging = stack_keys("staging")
+    plan = Plan(
+        [Wish(staging, "production", KEY_FILE.with_name("staging.pem"))],
+        written()._replace(private_keys={KEY_FILE.with_name("staging.pem"): None}),
+        FILES,
+        plan_for().receipts,
+        take_over=True,
+    )
+    step = plan.steps["staging"].region
+    assert step.action == UNCHANGED
+    receipt = plan.receipts.get(step.place)
+    assert receipt is not None
+    assert (receipt.stack, receipt.before) == ("staging", "nothing")
+
+
+def test_a_region_that_was_there_gets_no_receipt() -> None:
+    data = b"[profile production]\nregion = us-west-2\n"
+    plan = plan_for(contents=holding(config=data))
+    step = plan.steps["production"].region
+    assert step.action == UNCHANGED
+    assert step.place not in plan.receipts.by_place
+
+
+def test_a_key_of_the_user_that_is_kept_aside_as_the_previous_one_stays_the_users() -> None:
+    earlier = stack_keys("production", **key_outputs("previous/production"))
+    receipts = plan_for(earlier, holding(key=PREVIOUS)).receipts
+    step = while_rotating(PREVIOUS, None, receipts).steps["production"].previous_key
+    assert step is not None
+    assert step.receipt is not None
+    assert step.receipt.before == "the same"
+
+
 def test_a_region_in_the_credentials_file_counts() -> None:
     plan = plan_for(contents=holding(credentials=b"[production]\nregion = us-west-2\n"))
     step = plan.steps["production"].region
@@ -320,7 +353,7 @@ def test_a_key_file_of_somebody_else_is_refused(content: bytes, what: str) -> No
 
 
 def test_the_present_key_without_its_newline_is_mended() -> None:
-    plan = plan_for(contents=holding(key=private_key_file(OURS).rstrip(b"\n")))
+    plan = plan_for(contents=holding(key=key_file(OURS.private_key).rstrip(b"\n")))
     assert plan.steps["production"].private_key.action == UPDATED
 
 
@@ -329,11 +362,11 @@ def test_an_empty_key_file_is_filled() -> None:
 
 
 def test_a_replaced_key_is_kept_under_its_fingerprint() -> None:
-    name = aside_name(private_key_file(OURS), "production")
+    name = aside_name(key_file(OURS.private_key), "production")
     stem, digits, suffix = name.split(".")
     assert (stem, suffix) == ("production", "pem")
     assert len(bytes.fromhex(digits)) == 8
-    assert name != aside_name(private_key_file(rotated()), "production")
+    assert name != aside_name(key_file(rotated().private_key), "production")
 
 
 PREVIOUS = key_pair("previous/production")[0].encode()
@@ -364,7 +397,7 @@ def test_while_a_rotation_is_under_way_the_previous_key_is_put_beside() -> None:
 
 def test_a_previous_key_that_is_beside_already_is_left_as_it_is() -> None:
     receipts = while_rotating(None, None).receipts
-    plan = while_rotating(private_key_file(rotating()), PREVIOUS, receipts)
+    plan = while_rotating(key_file(rotating().private_key), PREVIOUS, receipts)
     step = plan.steps["production"].previous_key
     assert step is not None
     assert step.action == UNCHANGED

@@ -75,7 +75,24 @@ LOST_KEYS: list[tuple[str, list[AccessKey], list[KnownAccessKey], AccessKey | No
 def test_a_lost_key_is_one_that_nobody_can_have_the_secret_of(
     there: list[AccessKey], state: list[KnownAccessKey], lost: AccessKey | None
 ) -> None:
-    assert lost_key(there, state) == lost
+    assert lost_key(there, state, NOW) == lost
+
+
+@pytest.mark.parametrize(
+    ("later", "is_lost"),
+    [
+        (-DAY, True),
+        (timedelta(0), True),
+        (2 * MINUTE, True),
+        (2 * MINUTE + SECOND, False),
+        (DAY, False),
+    ],
+)
+def test_a_key_made_much_later_than_the_state_was_written_is_somebody_elses(
+    later: timedelta, *, is_lost: bool
+) -> None:
+    made = LOST._replace(created=NOW + later)
+    assert lost_key([key(), made], [known()], NOW) == (made if is_lost else None)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from sync.private_file import (
     lock,
     make_directory,
     narrow_directory,
+    put_back,
     wide_mode,
 )
 
@@ -399,6 +400,51 @@ def test_a_leftover_of_a_killed_process_is_cleared(path: Path) -> None:
     with PrivateFile(path) as file:
         file.clear_leftovers()
     assert names(path) == {"credentials"}
+
+
+@pytest.mark.parametrize(
+    ("now", "after"),
+    [
+        (None, {"credentials": b"x\n"}),
+        (b"x\n", {"credentials": b"x\n"}),
+        (b"y\n", {"credentials": b"y\n", ".credentials.aws-keys-0123abcd.removing": b"x\n"}),
+    ],
+)
+def test_what_a_killed_removal_moved_aside_is_put_back_and_never_over_another(
+    path: Path, now: bytes | None, after: dict[str, bytes]
+) -> None:
+    path.unlink()
+    path.with_name(".credentials.aws-keys-0123abcd.removing").write_bytes(b"x\n")
+    if now:
+        path.write_bytes(now)
+    with PrivateFile(path) as file:
+        file.clear_leftovers()
+    put_back(path.parent, "other")
+    put_back(path.parent, "credentials")
+    assert {entry.name: entry.read_bytes() for entry in path.parent.iterdir()} == after
+
+
+def test_what_was_written_into_a_file_that_was_replaced_while_it_went_is_kept_and_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def write_into_both(self: Path, target: Path) -> Path:
+        with self.open("ab") as other:
+            rename(self, target)
+            other.write(b"more\n")
+        path.write_bytes(b"newer\n")
+        return target
+
+    monkeypatch.setattr(Path, "rename", write_into_both)
+    with PrivateFile(path) as file, pytest.raises(FileError, match="what it held is kept as") as e:
+        file.remove()
+    kept = Path(str(e.value).rpartition("kept as ")[2])
+    assert kept.read_bytes() == b"theirs\nmore\n"
+    with PrivateFile(path) as file:
+        file.clear_leftovers()
+    assert kept.exists()
+    assert path.read_bytes() == b"newer\n"
 
 
 def test_a_planted_link_is_not_written_through(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pulumi_aws
 import pytest
 import yaml  # type: ignore[import-untyped]  # ships no types
 
-from sync.stack import GENERATIONS, OUTPUTS_OF_A_ROTATION, USED_OUTPUTS
+from sync.stack import COUNTS, OUTPUTS_OF_A_ROTATION, USED_OUTPUTS
 from tests.unit.mocks import (
     ACCESS_KEY,
     ACCESS_USER,
@@ -47,6 +47,7 @@ ROTATING: dict[str, Any] = {
     "previousAccessKey": "Inactive",
     "keyPairGeneration": "2",
     "previousKeyPair": "Kept",
+    "rotationStep": "4",
 }
 
 
@@ -89,6 +90,7 @@ def test_its_outputs_are_flat_and_its_keys_secret(deploy: Deploy) -> None:
     arn = f"arn:aws-cn:iam::{ACCOUNT_ID}:user/staging"
 
     assert deploy().outputs[STACK] == {
+        "rotation_step": 0,
         "key_name": "staging",
         "key_algorithm": "ED25519",
         "public_key": "ssh-ed25519 AAAA+ssh",
@@ -114,6 +116,7 @@ def test_while_keys_are_rotated_the_outputs_have_those_before_too(deploy: Deploy
     outputs = deploy(**ROTATING).outputs[STACK]
 
     assert {name: value for name, value in outputs.items() if value != plain.get(name)} == {
+        "rotation_step": 4,
         "key_algorithm": "RSA",
         "rsa_bits": 4096,
         "public_key": "ssh-ed25519 AAAA+ssh-2",
@@ -147,7 +150,7 @@ def test_sync_finds_what_a_rotation_adds_and_its_secrets_secret(deploy: Deploy) 
         previousKeyPair="Kept",
     ).outputs[STACK]
 
-    assert {*OUTPUTS_OF_A_ROTATION, *GENERATIONS} <= outputs.keys()
+    assert {*OUTPUTS_OF_A_ROTATION, *COUNTS} <= outputs.keys()
     assert {name: form.is_secret for name, form in OUTPUTS_OF_A_ROTATION.items()} == {
         name: isinstance(outputs[name], Secret) for name in OUTPUTS_OF_A_ROTATION
     }
@@ -215,6 +218,22 @@ def test_a_config_that_is_behind_what_is_deployed_stops_the_program_before_it_re
     assert engine.registered == []
 
 
+def test_a_config_of_the_time_before_an_undo_stops_the_program_before_it_registers_anything(
+    deploy: Deploy,
+) -> None:
+    """It says the next generation, which would be a step onward."""
+    undone = {"key_algorithm": "ED25519", "access_key_generation": 1, "rotation_step": 2}
+    engine = Engine(deployed=undone)
+
+    with pytest.raises(
+        pulumi.RunError,
+        match=r"^aws-keys:rotationStep is 1: older than the deployed 2: pull Pulumi\.staging\.",
+    ):
+        deploy(engine, accessKeyGeneration="2", previousAccessKey="Active", rotationStep="1")
+
+    assert engine.registered == []
+
+
 def test_what_one_update_leaves_the_next_takes_as_deployed(deploy: Deploy) -> None:
     def shown(outputs: dict[str, Any]) -> dict[str, Any]:
         """As the engine hands them on; the SDK takes the marks of secrets off."""
@@ -224,11 +243,13 @@ def test_what_one_update_leaves_the_next_takes_as_deployed(deploy: Deploy) -> No
         }
 
     deployed = shown(deploy(**ROTATING).outputs[STACK])
-    finished = ROTATING | {"previousAccessKey": "", "previousKeyPair": ""}
+    finished = ROTATING | {"previousAccessKey": "", "previousKeyPair": "", "rotationStep": "6"}
 
     assert deploy(Engine(deployed=deployed), **ROTATING).registered
     assert deploy(Engine(deployed=deployed), **finished).registered
     assert deploy(Engine(deployed=shown(deploy(**finished).outputs[STACK])), **finished).registered
+    with pytest.raises(pulumi.RunError, match=r"^aws-keys:rotationStep is 3: older than the dep"):
+        deploy(Engine(deployed=deployed), **finished | {"rotationStep": "3"})
     with pytest.raises(pulumi.RunError, match="older than the deployed 3 and 'Inactive'"):
         deploy(Engine(deployed=deployed), **ROTATING | {"previousAccessKey": "Active"})
     with pytest.raises(pulumi.RunError, match=r"keyPairGeneration is 1 .* older than the deployed"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.plan import Contents, Files, Plan, Unreadable, Wish, aside_name, private_key_file
+from sync.plan import Contents, Files, Plan, Unreadable, Wish, aside_name, key_file
 from sync.receipts import Receipts
 from sync.removal import GONE, LEFT, REMOVED, Beside, NothingWritten, Removal, Request
 from tests.stacks import access_key, key_pair, rotated, stack_keys
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 FILES = Files(Path("/h/.aws/credentials"), Path("/h/.aws/config"))
 KEY_FILE = Path("/h/.pem/production.pem")
 OURS = stack_keys()
-OLD_FILE = KEY_FILE.with_name(aside_name(private_key_file(OURS), "production"))
+CONTENT = key_file(OURS.private_key)
+NEWER = key_file(rotated().private_key)
+OLD_FILE = KEY_FILE.with_name(aside_name(CONTENT, "production"))
 NO_RECEIPTS = Receipts.load(None)
 
 
@@ -29,14 +31,14 @@ def write(
     contents: Contents | None = None,
     *,
     profile: str = "production",
-    key_file: Path = KEY_FILE,
+    path: Path = KEY_FILE,
 ) -> tuple[Contents, Receipts]:
     """What the files hold after a sync, and its receipts."""
-    before = contents or Contents({key_file: None}, None, None)
-    plan = Plan([Wish(keys, profile, key_file)], before, FILES, receipts, take_over=True)
+    before = contents or Contents({path: None}, None, None)
+    plan = Plan([Wish(keys, profile, path)], before, FILES, receipts, take_over=True)
     assert plan.granted
     after = Contents(
-        {key_file: private_key_file(keys)},
+        {path: key_file(keys.private_key)},
         plan.edit_credentials(before.credentials),
         plan.edit_config(before.config),
     )
@@ -49,7 +51,7 @@ WRITTEN, RECEIPTS = write()
 def removal(
     request: Request | None = None, receipts: Receipts = RECEIPTS, beside: Beside | None = None
 ) -> Removal:
-    beside = beside or Beside({KEY_FILE: private_key_file(OURS)})
+    beside = beside or Beside({KEY_FILE: CONTENT})
     return Removal(request or Request("production"), FILES, KEY_FILE, receipts, beside)
 
 
@@ -136,7 +138,7 @@ def test_a_key_file_of_somebody_else_is_left(content: bytes) -> None:
 
 def test_a_key_file_with_a_passphrase_of_the_user_is_left(tmp_path: Path) -> None:
     key = tmp_path / "key"
-    key.write_bytes(private_key_file(OURS))
+    key.write_bytes(CONTENT)
     key.chmod(0o600)
     command = ["ssh-keygen", "-q", "-p", "-N", "mine!", "-P", "", "-f", str(key)]
     subprocess.run(command, check=True, capture_output=True)
@@ -147,7 +149,7 @@ def test_a_key_file_with_a_passphrase_of_the_user_is_left(tmp_path: Path) -> Non
 
 def test_a_replaced_key_stays_until_it_is_asked_for_even_later() -> None:
     _, receipts = write(rotated(), RECEIPTS, WRITTEN)
-    beside = Beside({KEY_FILE: private_key_file(rotated()), OLD_FILE: private_key_file(OURS)})
+    beside = Beside({KEY_FILE: NEWER, OLD_FILE: CONTENT})
     first = removal(receipts=receipts, beside=beside)
     assert [part.action for part in first.key_files.values()] == [REMOVED, LEFT]
     assert "--old-keys" in first.key_files[OLD_FILE].facts["what"]
@@ -174,15 +176,15 @@ def test_a_key_that_was_taken_over_is_never_removed() -> None:
 def test_a_file_of_ours_by_another_name_is_not_a_replaced_key() -> None:
     named = KEY_FILE.with_name("production.0123456789abcdef.pem")
     request = Request("production", old_keys=True)
-    beside = Beside({named: private_key_file(OURS)})
+    beside = Beside({named: CONTENT})
     assert removal(request, beside=beside).key_files[named].action == LEFT
 
 
 def test_the_key_file_of_a_stack_whose_name_looks_like_a_replaced_key_is_that_stacks() -> None:
     named = KEY_FILE.with_name("production.0123456789abcdef.pem")
-    _, receipts = write(stack_keys("production.0123456789abcdef"), RECEIPTS, key_file=named)
+    _, receipts = write(stack_keys("production.0123456789abcdef"), RECEIPTS, path=named)
     request = Request("production", old_keys=True)
-    beside = Beside({KEY_FILE: None, named: private_key_file(OURS)})
+    beside = Beside({KEY_FILE: None, named: CONTENT})
     assert set(removal(request, receipts, beside).key_files) == {KEY_FILE}
 
 
@@ -211,14 +213,116 @@ def test_stacks_of_that_name_in_two_accounts_both_go_and_are_named() -> None:
 
 def test_another_stack_keeps_its_own() -> None:
     staging = stack_keys("staging")
-    key_file = KEY_FILE.with_name("staging.pem")
-    before = WRITTEN._replace(private_keys={key_file: None})
-    contents, receipts = write(staging, RECEIPTS, before, profile="staging", key_file=key_file)
+    path = KEY_FILE.with_name("staging.pem")
+    before = WRITTEN._replace(private_keys={path: None})
+    contents, receipts = write(staging, RECEIPTS, before, profile="staging", path=path)
     content, _, _ = in_credentials(contents.credentials, receipts)
     assert b"[staging]" in content
     assert b"[production]" not in content
     left = removal(receipts=receipts).receipts
     assert {receipt.stack for receipt in left.by_place.values()} == {"staging"}
+
+
+def found(keys: StackKeys = OURS) -> tuple[Contents, Receipts]:
+    """What the files hold, and the receipts, where the user put it all there before sync came."""
+    contents, _ = write(keys)
+    after, receipts = write(keys, contents=contents)
+    assert after == contents
+    return contents, receipts
+
+
+def test_what_was_there_before_sync_and_is_the_same_stays() -> None:
+    contents, receipts = found()
+    content, actions, words = in_credentials(contents.credentials, receipts)
+    assert (content, actions) == (contents.credentials, [LEFT])
+    assert "which was there before sync" in words
+    part = removal(receipts=receipts).key_files[KEY_FILE]
+    assert part.action == LEFT
+    assert part.facts["what"].endswith(", which was there before sync")
+
+
+def test_what_sync_wrote_over_what_was_there_before_goes() -> None:
+    contents, receipts = found()
+    contents, receipts = write(rotated(), receipts, contents)
+    assert in_credentials(contents.credentials, receipts)[1] == [REMOVED]
+    request = Request("production", old_keys=True)
+    beside = Beside({KEY_FILE: NEWER, OLD_FILE: CONTENT})
+    decided = removal(request, receipts, beside).key_files
+    assert decided[KEY_FILE].action == REMOVED
+    assert decided[OLD_FILE].action == LEFT
+    assert decided[OLD_FILE].facts["what"].endswith(", which was there before sync")
+
+
+def test_what_was_there_before_and_then_deleted_is_ours_once_it_is_written_again() -> None:
+    _, receipts = found()
+    contents, receipts = write(OURS, receipts)
+    assert in_credentials(contents.credentials, receipts)[1] == [REMOVED]
+    assert removal(receipts=receipts).key_files[KEY_FILE].action == REMOVED
+
+
+def test_a_region_that_was_there_before_stays() -> None:
+    receipts = RECEIPTS._replace(
+        by_place={place: r._replace(before="the same") for place, r in RECEIPTS.by_place.items()}
+    )
+    content, actions, words = in_config(WRITTEN.config, receipts)
+    assert (content, actions) == (WRITTEN.config, [LEFT])
+    assert "which was there before sync" in words
+
+
+def taken_over(keys: StackKeys, *, is_passed_on: bool = True) -> tuple[Contents, Receipts]:
+    """The profile of production once another stack took it over."""
+    path = KEY_FILE.with_name("staging.pem")
+    before = WRITTEN._replace(private_keys={path: None})
+    contents, receipts = write(keys, RECEIPTS, before, path=path)
+    regions = {p: r for p, r in RECEIPTS.by_place.items() if p.kind == "region"}
+    assert regions
+    if not is_passed_on:  # as earlier versions left it
+        receipts = receipts._replace(by_place=receipts.by_place | regions)
+    return contents, receipts
+
+
+@pytest.mark.parametrize("is_passed_on", [True, False])
+@pytest.mark.parametrize("region", ["us-west-2", "eu-west-1"])
+def test_the_region_of_a_profile_that_another_stack_took_over_stays_and_is_that_stacks(
+    region: str, *, is_passed_on: bool
+) -> None:
+    contents, receipts = taken_over(
+        stack_keys("staging")._replace(region=region), is_passed_on=is_passed_on
+    )
+    decided = removal(receipts=receipts)
+    assert decided.edit_credentials(contents.credentials)[0] == contents.credentials
+    assert decided.edit_config(contents.config)[0] == contents.config == WRITTEN.config
+    assert {r.stack for r in decided.receipts.by_place.values()} == {"staging"}
+    later = removal(Request("staging"), decided.receipts, Beside({}))
+    assert later.edit_config(contents.config)[0] == b""
+    assert later.receipts == NO_RECEIPTS
+
+
+def test_a_region_that_is_left_to_another_stack_is_told() -> None:
+    contents, receipts = taken_over(stack_keys("staging"), is_passed_on=False)
+    ((part,)) = removal(receipts=receipts).edit_config(contents.config)[1]
+    assert part.action == LEFT
+    assert part.facts["what"] == "region us-west-2, whose profile stack staging has"
+
+
+def test_a_replaced_key_by_a_numbered_name_is_one_too() -> None:
+    numbered = OLD_FILE.with_stem(f"{OLD_FILE.stem}-2")
+    _, receipts = write(rotated(), RECEIPTS, WRITTEN)
+    beside = Beside({KEY_FILE: None, numbered: CONTENT})
+    assert removal(receipts=receipts, beside=beside).key_files[numbered].action == LEFT
+    request = Request("production", old_keys=True)
+    assert removal(request, receipts, beside).key_files[numbered].action == REMOVED
+
+
+def test_what_may_be_the_last_copy_of_a_session_token_stays() -> None:
+    theirs = b"[production]\naws_session_token = y\n"
+    _, receipts = write(contents=Contents({KEY_FILE: None}, theirs, None))
+    for request in (Request("production"), Request("production", backups=True)):
+        decided = removal(request, receipts, Beside({KEY_FILE: None}, FILES))
+        copy = FILES.credentials.with_name("credentials.before-aws-keys")
+        assert copy not in decided.backups
+        (part,) = (part for part in decided.left([]) if part.path == str(copy))
+        assert "last copy of the session token" in part.facts["what"]
 
 
 def test_what_is_not_put_back_is_told() -> None:
@@ -246,7 +350,7 @@ def test_what_was_never_written_is_told(request_: Request, words: str) -> None:
 
 def test_what_was_written_elsewhere_is_told_of_and_left() -> None:
     elsewhere = Path("/k/production.pem")
-    _, receipts = write(OURS, RECEIPTS, Contents({elsewhere: None}, None, None), key_file=elsewhere)
+    _, receipts = write(OURS, RECEIPTS, Contents({elsewhere: None}, None, None), path=elsewhere)
     decided = removal(receipts=receipts)
     assert decided.warnings == ["/k/production.pem is of this stack too, and stays"]
     assert [place.path for place in decided.receipts.by_place] == ["/k/production.pem"]
@@ -278,11 +382,9 @@ def test_backups_stay_and_are_named_unless_they_are_asked_for() -> None:
 
 
 def test_what_a_file_held_before_sync_stays_as_long_as_another_stack_is_in_it() -> None:
-    key_file = KEY_FILE.with_name("staging.pem")
-    before = WRITTEN._replace(private_keys={key_file: None})
-    _, receipts = write(
-        stack_keys("staging"), RECEIPTS, before, profile="staging", key_file=key_file
-    )
+    path = KEY_FILE.with_name("staging.pem")
+    before = WRITTEN._replace(private_keys={path: None})
+    _, receipts = write(stack_keys("staging"), RECEIPTS, before, profile="staging", path=path)
     going, left = backups(Request("production", backups=True), receipts)
     assert going == ["config.aws-keys.bak"]
     assert left == ["credentials.before-aws-keys", "credentials.taken-over-0"]

@@ -17,7 +17,7 @@ import pytest
 
 from sync import clearing, home
 from sync.places import Places
-from sync.plan import Unreadable, Wish, aside_name, private_key_file
+from sync.plan import Unreadable, Wish, aside_name, key_file
 from sync.private_file import FileError, PrivateFile
 from sync.receipts import Receipts
 from sync.removal import NothingWritten, Request
@@ -154,8 +154,8 @@ def test_the_first_change_by_a_removal_keeps_a_first_copy(places: Places, tmp_pa
     held = (tmp_path / ".aws/credentials").read_bytes()
     for name in ("credentials.before-aws-keys", "credentials.aws-keys.bak"):
         (tmp_path / ".aws" / name).unlink(missing_ok=True)
-    (tmp_path / ".local/state/aws-keys/receipts.json").unlink()
-    write(places)  # which only finds what is there
+    unchanged = receipts(tmp_path)._replace(changed=frozenset())
+    (tmp_path / ".local/state/aws-keys/receipts.json").write_bytes(unchanged.dump())
     remove(places)
     assert (tmp_path / ".aws/credentials.before-aws-keys").read_bytes() == held
 
@@ -191,7 +191,7 @@ def test_replaced_keys_go_when_asked_and_those_of_others_never(
     write(places, take_over=True)
     write(places, rotated())
     kept = aside_name(theirs, "production")
-    old = aside_name(private_key_file(stack_keys()), "production")
+    old = aside_name(key_file(stack_keys().private_key), "production")
     assert removed(remove(places))[-1] == "production.pem"
     assert {path.name for path in pem.iterdir()} == {kept, old}
     assert removed(remove(places, old_keys=True)) == [old]
@@ -208,7 +208,102 @@ def test_a_link_by_the_name_of_a_replaced_key_is_not_followed(
     old.rename(tmp_path / "mine")
     old.symlink_to(tmp_path / "mine")
     remove(places, old_keys=True)
-    assert (tmp_path / "mine").read_bytes() == private_key_file(stack_keys())
+    assert (tmp_path / "mine").read_bytes() == key_file(stack_keys().private_key)
+
+
+def test_a_key_file_that_is_a_link_stays_with_what_it_leads_to(
+    places: Places, tmp_path: Path
+) -> None:
+    write(places)
+    key = tmp_path / ".pem/production.pem"
+    target = tmp_path / "usb/mine.pem"
+    target.parent.mkdir()
+    key.rename(target)
+    key.symlink_to("../usb/mine.pem")
+    outcome = remove(places, backups=True)
+    assert outcome.error is None
+    assert key.read_bytes() == target.read_bytes() == key_file(stack_keys().private_key)
+    (told,) = (change for change in outcome.changes if change.path == str(key))
+    assert told.action == "left"
+    assert told.facts["what"] == "it is a symbolic link to ../usb/mine.pem; both stay"
+    assert (tmp_path / ".aws/credentials").read_bytes() == THEIRS
+
+
+def test_a_file_of_aws_that_is_a_link_by_now_is_not_left_dangling(
+    places: Places, tmp_path: Path
+) -> None:
+    write(places)
+    config = tmp_path / ".aws/config"
+    config.rename(tmp_path / "dotfile")
+    config.symlink_to("../dotfile")
+    assert remove(places).error is None
+    assert config.is_symlink()
+    assert config.read_bytes() == b""
+
+
+def test_a_directory_instead_of_the_key_file_is_left_and_the_rest_goes(
+    places: Places, tmp_path: Path
+) -> None:
+    write(places)
+    key = tmp_path / ".pem/production.pem"
+    key.unlink()
+    key.mkdir()
+    outcome = remove(places, backups=True)
+    assert outcome.error is None
+    assert content(tmp_path) == {".aws/credentials": THEIRS}
+    assert key.is_dir()
+    (told,) = (change for change in outcome.changes if change.path == str(key))
+    assert (told.action, told.facts["what"]) == ("left", "it is a directory")
+
+
+def test_a_replaced_key_that_was_kept_by_a_numbered_name_goes_when_asked(
+    places: Places, tmp_path: Path
+) -> None:
+    write(places)
+    taken = tmp_path / ".pem" / aside_name(key_file(stack_keys().private_key), "production")
+    taken.write_bytes(b"mine")
+    write(places, rotated())
+    numbered = taken.with_stem(f"{taken.stem}-2")
+    assert numbered.exists()
+    outcome = remove(places)
+    assert str(numbered) in [change.path for change in outcome.changes]
+    assert removed(remove(places, old_keys=True)) == [numbered.name]
+    assert [path.read_bytes() for path in (tmp_path / ".pem").iterdir()] == [b"mine"]
+
+
+@pytest.mark.parametrize("then", ["remove", "write"])
+@pytest.mark.parametrize("name", [".pem/production.pem", ".aws/config"])
+def test_what_is_written_into_a_file_that_a_killed_removal_moved_aside_is_not_lost(
+    places: Places, tmp_path: Path, name: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(places)
+    path = tmp_path / name
+    rename = Path.rename
+
+    def die_behind(self: Path, target: Path) -> Path:
+        if self == path:
+            with self.open("ab") as other:
+                rename(self, target)
+                other.write(b"# theirs\n")
+            os._exit(9)
+        return rename(self, target)
+
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(Path, "rename", die_behind)
+        try:
+            remove(places)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not path.exists()
+    if then == "remove":
+        remove(places)
+    else:
+        wish = Wish(stack_keys(), "production", places.private_key("production"))
+        home.write(places, [wish], take_over=False, patience=5, on_wait=lambda: None)
+    assert b"# theirs\n" in path.read_bytes()
+    assert not list(path.parent.glob("*.removing"))
 
 
 def test_a_copy_from_a_take_over_stays_and_is_named(places: Places, tmp_path: Path) -> None:
@@ -309,7 +404,7 @@ def test_a_key_file_that_is_changed_meanwhile_stays(
         patch.setattr(Path, "rename", change_during)
         outcome = remove(places)
     assert outcome.error == f"{key}: another program changed it meanwhile"
-    assert key.read_bytes() == private_key_file(stack_keys()) + b"theirs\n"
+    assert key.read_bytes() == key_file(stack_keys().private_key) + b"theirs\n"
     assert removed(outcome) == ["credentials", "config", "config"]
     assert [path.name for path in key.parent.iterdir()] == ["production.pem"]
     assert remove(places).error is None
@@ -356,7 +451,8 @@ def test_what_fails_half_way_is_told_and_can_be_run_again(
         patch.setattr(PrivateFile, "remove", fail)
         outcome = remove(places)
     assert outcome.error == f"{tmp_path}/.pem/production.pem: no"
-    assert removed(outcome) == ["credentials", "config", "config"]
+    assert removed(outcome) == ["credentials", "config"]  # and not the file, which is still there
+    assert (tmp_path / ".aws/config").read_bytes() == b""
     assert receipts(tmp_path).by_place
     assert remove(places, backups=True).error is None
     assert content(tmp_path) == {".aws/credentials": THEIRS}
@@ -466,16 +562,21 @@ def test_without_a_terminal_it_wants_a_yes_beforehand(places: Places, tmp_path: 
     assert content(tmp_path) == before
 
 
-def test_what_is_gone_already_needs_no_yes(places: Places, tmp_path: Path) -> None:
+def test_what_is_gone_already_is_not_forgotten_without_a_yes(
+    places: Places, tmp_path: Path
+) -> None:
     write(places)
-    for path in (*(tmp_path / ".aws").iterdir(), *(tmp_path / ".pem").iterdir()):
-        path.unlink()
-    done = run(places, "production")
+    for name in (".aws", ".pem"):
+        (tmp_path / name).rename(tmp_path / f"{name} elsewhere")
+    known = receipts(tmp_path)
+    assert run(places, "production").returncode == 1
+    assert receipts(tmp_path) == known
+    done = run(places, "production", "--yes")
     assert done.returncode == 0
     assert done.stderr.splitlines()[0] == (
         "production: already gone from ~/.aws/credentials: [production] access key"
     )
-    assert run(places, "production").returncode == 1
+    assert run(places, "production", "--yes").returncode == 1
 
 
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1), ("", 1)])

@@ -18,9 +18,11 @@ import pytest
 from sync import home, identity, replacement
 from sync.account import AccessKey, Instance, LastUse
 from sync.deployment import ACCESS_KEY as ACCESS_KEY_TYPE
+from sync.deployment import KEY_PAIR as KEY_PAIR_TYPE
 from sync.deployment import PRIVATE_KEY as PRIVATE_KEY_TYPE
 from sync.deployment import USER
 from sync.engine import Engine, StackError
+from sync.identity import Identity
 from sync.places import Places
 from sync.plan import Files, Unreadable, Wish
 from sync.private_file import FileError, lock
@@ -32,12 +34,13 @@ from sync.rotation import (
     KEY_PAIR,
     NOW,
     RETIRE,
+    STEP,
     UNDO,
     Kind,
     Refused,
     State,
 )
-from sync.ssh_key import parse_private_key
+from sync.ssh_key import parse_private_key, parse_public_key
 from sync.update import LockedError, UpdateError
 from tests.stacks import ACCOUNT, access_key, key_pair, stack_keys
 from tests.unit.test_checks import FakeAccount
@@ -82,8 +85,13 @@ class World(Engine):
         self.config = {"keyAlgorithm": "ED25519"}
         self.config |= ACCESS_KEY.config(QUIET) | KEY_PAIR.config(QUIET)
         self._before: dict[str, str] = {}
+        self.deployed_step = 0
         self.made = {ACCESS_KEY.name: {1}, KEY_PAIR.name: {1}}
         self.pending: list[str] = []
+        self.is_interrupted = False
+        self.state_written = TODAY
+        self.says_yes = True
+        self.refresh_fails: Exception | None = None
         self.algorithms: dict[int, str] = {}
         self.warnings: list[str] = []
         self.forgotten: set[int] = set()
@@ -124,6 +132,7 @@ class World(Engine):
         key_id, secret = access_key(nth(at.generation))
         private, public = self.key_pair(pair.generation)
         changed: dict[str, object] = {
+            "rotation_step": self.deployed_step,
             "access_key_generation": at.generation,
             "access_key_id": key_id,
             "secret_access_key": secret,
@@ -171,7 +180,14 @@ class World(Engine):
             for number in self.made[KEY_PAIR.name]
         )
         pending = [{"type": "creating", "resource": {"type": kind}} for kind in self.pending]
-        return json.dumps({"deployment": {"resources": resources, "pending_operations": pending}})
+        if self.is_interrupted:
+            pending.append({"type": "updating", "resource": {"type": ACCESS_KEY_TYPE}})
+        deployment = {
+            "manifest": {"time": self.state_written.isoformat()},
+            "resources": resources,
+            "pending_operations": pending,
+        }
+        return json.dumps({"deployment": deployment})
 
     # What the engine does
 
@@ -196,11 +212,15 @@ class World(Engine):
         if not self.update_does_nothing:
             for kind in (ACCESS_KEY, KEY_PAIR):
                 self.stands_at(kind, kind.state(self.config))
+            self.deployed_step = int(self.config[STEP])
 
-    def forget_pending(self) -> None:
-        self.events.append("forgot what was pending")
-        self.pending.clear()
-        self.made[ACCESS_KEY.name] -= self.forgotten
+    def refresh(self, *, forget_pending: bool = False) -> None:
+        self.events.append("refresh and forget" if forget_pending else "refresh")
+        if self.refresh_fails:
+            raise self.refresh_fails
+        if forget_pending:
+            self.pending.clear()
+            self.made[ACCESS_KEY.name] -= self.forgotten
 
     # What AWS and the person say
 
@@ -241,7 +261,7 @@ class World(Engine):
             self.told.append,
             self.report,
             lambda _text: contextlib.nullcontext(),
-            lambda _question: True,
+            lambda _question: self.says_yes,
         )
         return Replacement(self, self.read, self.places, terms, person)
 
@@ -286,6 +306,10 @@ def begun(world: World, *, used: datetime | None = None) -> None:
 def retired(world: World) -> None:
     begun(world)
     world.stands_at(ACCESS_KEY, INACTIVE)
+    world.account.there = [
+        existing(1, LONG_AGO - timedelta(days=9))._replace(is_active=False),
+        existing(2, LONG_AGO),
+    ]
 
 
 # The order of things
@@ -368,7 +392,9 @@ def test_the_old_ssh_key_is_written_before_the_new_one_goes(world: World) -> Non
 
 def test_a_request_that_is_fulfilled_only_sees_to_the_files(world: World) -> None:
     world.has_files()
-    world.stands_at(ACCESS_KEY, ACTIVE)
+    before = world.places.files.credentials.read_bytes()
+    begun(world)
+    world.places.files.credentials.write_bytes(before)  # not synced since
     assert world.does(BEGIN) == ["proved 2", "wrote 2"]
 
 
@@ -413,7 +439,7 @@ def test_behind_a_failed_update_nothing_is_written(world: World) -> None:
         "pulumi up failed: the reason; the same command goes on where this one stopped"
     )
     assert world.events == ["config 2 Active", "up"]
-    assert rotation.changed_config == ACCESS_KEY.config(ACTIVE)
+    assert rotation.changed_config == ACCESS_KEY.config(ACTIVE) | {STEP: "1"}
 
 
 def test_an_update_that_did_something_else_is_told_and_nothing_written(world: World) -> None:
@@ -477,8 +503,9 @@ def test_another_user_of_the_same_name_ends_it_before_anything_is_done(world: Wo
 
 
 def test_a_request_that_does_not_fit_is_refused_before_anything_is_done(world: World) -> None:
-    with pytest.raises(Refused, match="no rotation of the access key is under way"):
-        world.does(RETIRE)
+    begun(world)
+    with pytest.raises(Refused, match="still active: --retire comes before --finish"):
+        world.does(FINISH)
     assert not world.events
 
 
@@ -497,17 +524,18 @@ def test_a_locked_stack_gets_its_config_back_and_no_file_is_written(world: World
 
 
 def test_a_config_that_was_ahead_before_the_lock_stays_so(world: World) -> None:
-    world.config |= ACCESS_KEY.config(ACTIVE)
+    world.config |= ACCESS_KEY.config(ACTIVE) | {STEP: "1"}
     world.update_fails = LockedError("another update is under way", [])
     with pytest.raises(LockedError):
         world.does(BEGIN)
     assert world.events == ["up"]
+    assert world.config[STEP] == "1"
 
 
 def test_what_was_changed_in_the_config_is_known_for_the_user_to_commit(world: World) -> None:
     rotation = world.replacement()
     rotation.carry_out(NOW)
-    assert rotation.changed_config == {"accessKeyGeneration": "2", "previousAccessKey": ""}
+    assert rotation.changed_config == ACCESS_KEY.config(State(2, "")) | {STEP: "3"}
     assert rotation.state == State(2, "")
 
 
@@ -531,11 +559,213 @@ def test_an_undo_takes_a_config_that_is_older_already(world: World) -> None:
     assert world.does(UNDO) == ["proved 1", "wrote 1", "up undo accessKeyGeneration:2"]
 
 
-def test_a_config_is_told_nothing_that_it_says_already(world: World) -> None:
+def test_what_a_run_that_was_cut_off_had_changed_in_the_config_is_known_too(world: World) -> None:
+    world.has_files()
+    world.config |= ACCESS_KEY.config(ACTIVE) | {STEP: "1"}
+    rotation = world.replacement()
+    rotation.carry_out(BEGIN)
+    assert world.events == ["up", "proved 2", "wrote 2"]
+    assert rotation.changed_config == ACCESS_KEY.config(ACTIVE) | {STEP: "1"}
+
+
+def test_where_no_step_is_taken_the_config_was_not_changed(world: World) -> None:
     begun(world)
     rotation = world.replacement()
-    rotation.carry_out(RETIRE)
-    assert rotation.changed_config == {"previousAccessKey": "Inactive"}
+    rotation.carry_out(BEGIN)
+    assert rotation.changed_config == {}
+
+
+# The number of steps
+
+
+@pytest.mark.parametrize(
+    ("request_", "stood", "kind", "steps"),
+    [
+        (BEGIN, QUIET, ACCESS_KEY, 1),
+        (RETIRE, ACTIVE, ACCESS_KEY, 1),
+        (FINISH, INACTIVE, ACCESS_KEY, 1),
+        (NOW, QUIET, ACCESS_KEY, 3),
+        (UNDO, ACTIVE, ACCESS_KEY, 1),
+        (UNDO, INACTIVE, ACCESS_KEY, 2),
+        (BEGIN, ACTIVE, ACCESS_KEY, 0),
+        (UNDO, QUIET, ACCESS_KEY, 0),
+        (BEGIN, QUIET, KEY_PAIR, 1),
+        (FINISH, KEPT, KEY_PAIR, 1),
+        (UNDO, KEPT, KEY_PAIR, 1),
+        (NOW, QUIET, KEY_PAIR, 2),
+    ],
+)
+def test_every_step_is_counted_one_back_as_well(
+    world: World, request_: str, stood: State, kind: Kind, steps: int
+) -> None:
+    {ACTIVE: begun, INACTIVE: retired}.get(stood, lambda _: None)(world)
+    world.stands_at(kind, stood)
+    world.config[STEP], world.deployed_step = "5", 5
+    world.does(request_, kind)
+    assert (world.config[STEP], world.deployed_step) == (str(5 + steps), 5 + steps)
+
+
+def test_both_rotations_count_in_one(world: World) -> None:
+    world.does(BEGIN, KEY_PAIR)
+    world.does(UNDO, KEY_PAIR)
+    world.does(BEGIN)
+    assert (world.config[STEP], world.deployed_step) == ("3", 3)
+
+
+@pytest.mark.parametrize("request_", [BEGIN, NOW])
+def test_a_step_that_was_counted_before_a_cut_is_not_counted_again(
+    world: World, request_: str
+) -> None:
+    world.config |= ACCESS_KEY.config(ACTIVE) | {STEP: "6"}
+    world.deployed_step = 5
+    world.does(request_)
+    assert world.deployed_step == (6 if request_ == BEGIN else 8)
+
+
+def test_a_step_that_was_set_by_hand_is_counted(world: World) -> None:
+    world.config |= ACCESS_KEY.config(ACTIVE) | {STEP: "5"}
+    world.deployed_step = 5
+    world.does(BEGIN)
+    assert world.deployed_step == 6
+
+
+def test_to_go_back_on_a_step_that_was_counted_and_not_taken_is_a_step(world: World) -> None:
+    """Otherwise the config that was cut off would pass for the newer one."""
+    world.has_files()
+    world.config |= ACCESS_KEY.config(ACTIVE) | {STEP: "6"}
+    world.deployed_step = 5
+    assert world.does(UNDO) == ["config 1", "up", "proved 1"]
+    assert world.deployed_step == 7
+
+
+def test_a_locked_stack_counts_nothing(world: World) -> None:
+    world.config[STEP], world.deployed_step = "5", 5
+    world.update_fails = LockedError("another update is under way", [])
+    with pytest.raises(LockedError):
+        world.does(BEGIN)
+    assert world.config[STEP] == "5"
+
+
+@pytest.mark.parametrize("kind", [ACCESS_KEY, KEY_PAIR])
+@pytest.mark.parametrize("request_", [BEGIN, FINISH, NOW])
+def test_a_config_with_fewer_steps_is_older_though_it_says_the_same_or_more(
+    world: World, kind: Kind, request_: str
+) -> None:
+    world.config[STEP], world.deployed_step = "4", 5
+    for here in (QUIET, State(2, kind.stages[0])):
+        world.config |= kind.config(here)
+        with pytest.raises(
+            StackError, match=r"^the config here is older .*rotationStep 4 and 5\): pull Pulumi\.p"
+        ):
+            world.does(request_, kind)
+    assert not world.events
+
+
+def test_an_undo_counts_on_from_what_is_deployed(world: World) -> None:
+    begun(world)
+    world.config[STEP], world.deployed_step = "4", 5
+    world.does(UNDO)
+    assert (world.config[STEP], world.deployed_step) == ("6", 6)
+
+
+def test_a_number_of_steps_that_is_none_is_refused(world: World) -> None:
+    world.config[STEP] = "many"
+    with pytest.raises(Refused, match="rotationStep is 'many'"):
+        world.does(BEGIN)
+    assert not world.events
+
+
+# What else the update would change
+
+
+@pytest.mark.parametrize("kind", [ACCESS_KEY, KEY_PAIR])
+@pytest.mark.parametrize("request_", [BEGIN, FINISH, UNDO, NOW])
+@pytest.mark.parametrize(
+    ("name", "value", "deployed"),
+    [
+        ("userName", "another", STACK),
+        ("keyName", "another", STACK),
+        ("region", "eu-central-1", "us-west-2"),
+    ],
+)
+def test_a_config_that_would_replace_something_else_is_deployed_first(  # noqa: PLR0913, PLR0917
+    world: World, kind: Kind, request_: str, name: str, value: str, deployed: str
+) -> None:
+    world.config[name] = value
+    with pytest.raises(StackError) as raised:
+        world.does(request_, kind)
+    assert str(raised.value) == (
+        f"{name} is {value} in the config and {deployed} as deployed: set it back, or deploy it "
+        "first with 'pulumi up -s production'"
+    )
+    assert not world.events
+
+
+def test_a_config_that_says_what_is_deployed_anyhow_is_no_change(world: World) -> None:
+    world.has_files()
+    world.config |= {"userName": STACK, "keyName": "", "region": "us-west-2"}
+    assert world.does(BEGIN) == ["config 2 Active", "up", "proved 2", "wrote 2"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stood", "request_"),
+    [
+        (ACCESS_KEY, QUIET, BEGIN),
+        (ACCESS_KEY, QUIET, NOW),
+        (ACCESS_KEY, ACTIVE, UNDO),
+        (KEY_PAIR, KEPT, BEGIN),
+        (KEY_PAIR, KEPT, FINISH),
+        (KEY_PAIR, KEPT, NOW),
+        (KEY_PAIR, QUIET, FINISH),
+    ],
+)
+def test_another_algorithm_is_refused_where_no_ssh_key_is_made(
+    world: World, kind: Kind, stood: State, request_: str
+) -> None:
+    world.stands_at(kind, stood)
+    world.config["keyAlgorithm"] = "RSA"
+    with pytest.raises(StackError, match="keyAlgorithm is RSA in the config and ED25519 as depl"):
+        world.does(request_, kind)
+    assert not world.events
+
+
+@pytest.mark.parametrize("request_", [BEGIN, NOW])
+def test_another_algorithm_is_that_of_the_next_ssh_key(world: World, request_: str) -> None:
+    world.algorithms = {2: "RSA"}
+    world.config["keyAlgorithm"] = "RSA"
+    world.does(request_, KEY_PAIR)
+    assert world.deployed[KEY_PAIR.name].generation == 2
+
+
+@pytest.mark.parametrize("request_", [BEGIN, FINISH, UNDO, NOW])
+@pytest.mark.parametrize(
+    ("kind", "other", "here", "deployed"),
+    [
+        (ACCESS_KEY, KEY_PAIR, KEPT, QUIET),
+        (ACCESS_KEY, KEY_PAIR, QUIET, KEPT),
+        (ACCESS_KEY, KEY_PAIR, State(2, ""), KEPT),
+        (KEY_PAIR, ACCESS_KEY, ACTIVE, QUIET),
+        (KEY_PAIR, ACCESS_KEY, INACTIVE, ACTIVE),
+        (KEY_PAIR, ACCESS_KEY, ACTIVE, State(2, "")),
+    ],
+)
+def test_the_other_keys_rotation_is_gone_on_with_first(  # noqa: PLR0913, PLR0917
+    world: World, kind: Kind, other: Kind, here: State, deployed: State, request_: str
+) -> None:
+    world.stands_at(other, deployed)
+    world.config |= other.config(here)
+    with pytest.raises(StackError) as raised:
+        world.does(request_, kind)
+    assert str(raised.value).startswith(f"the {other.name} is at generation {here.generation}")
+    assert f"('python -m sync rotate production{other.flag}' and" in str(raised.value)
+    assert "or pull Pulumi.production.yaml" in str(raised.value)
+    assert not world.events
+
+
+def test_while_the_other_key_is_rotated_too_it_goes_on(world: World) -> None:
+    world.has_files()
+    world.stands_at(KEY_PAIR, KEPT)
+    assert world.does(BEGIN) == ["config 2 Active", "up", "proved 2", "wrote 2", "wrote 2"]
 
 
 @pytest.mark.parametrize(("key", "config"), OTHER_FORMS)
@@ -568,6 +798,45 @@ def test_by_force_and_at_once_it_is_not_asked_who_uses_the_old_key(world: World)
     assert world.deployed[ACCESS_KEY.name] == State(2, "")
 
 
+def test_an_old_key_that_somebody_made_active_again_is_deleted_only_by_force(world: World) -> None:
+    retired(world)
+    world.account.there = [existing(1, LONG_AGO - timedelta(days=9)), existing(2, LONG_AGO)]
+    with pytest.raises(StackError, match=r"is active at AWS again.*--force deletes it"):
+        world.does(FINISH)
+    assert not world.events
+    world.replacement(force=True).carry_out(FINISH)
+    assert world.deployed[ACCESS_KEY.name] == State(2, "")
+
+
+@pytest.mark.parametrize(("request_", "own"), [(BEGIN, 1), (NOW, 1)])
+def test_with_keys_in_the_environment_that_go_nothing_is_done(
+    world: World, monkeypatch: pytest.MonkeyPatch, request_: str, own: int
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key(nth(own))[0])
+    with pytest.raises(StackError, match="one of the keys that are rotated"):
+        world.does(request_)
+    assert not world.events
+
+
+@pytest.mark.parametrize("own", [1, 2])
+def test_with_either_key_in_the_environment_an_old_one_is_not_retired(
+    world: World, monkeypatch: pytest.MonkeyPatch, own: int
+) -> None:
+    begun(world)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key(nth(own))[0])
+    for request_ in (RETIRE, UNDO, NOW):
+        with pytest.raises(StackError, match="one of the keys that are rotated"):
+            world.does(request_)
+    assert not world.events
+
+
+def test_with_credentials_of_another_account_nothing_is_done(world: World) -> None:
+    world.account.of = Identity("210987654321", "arn:aws:iam::210987654321:user/admin")
+    with pytest.raises(StackError, match="are of account 210987654321, and the stack is in"):
+        world.does(BEGIN)
+    assert not world.events
+
+
 def test_an_old_ssh_key_stays_while_a_machine_needs_it(world: World) -> None:
     world.stands_at(KEY_PAIR, KEPT)
     world.account.pair_created = TODAY
@@ -597,25 +866,87 @@ def test_a_key_that_was_made_before_the_cut_is_not_made_again(world: World) -> N
     assert world.does(BEGIN) == ["up refresh", "proved 2"]
 
 
-def test_a_lost_key_is_deleted_before_the_state_forgets_it_and_another_is_made(
-    world: World,
-) -> None:
+LOST = AccessKey("AKIALOSTLOSTLOSTLOST", is_active=True, created=TODAY, last_used=None)
+
+
+def lost_one(world: World) -> None:
+    """An update died while it made a second access key."""
     world.has_files()
-    lost = AccessKey("AKIALOSTLOSTLOSTLOST", is_active=True, created=TODAY, last_used=None)
-    assert isinstance(world.account.there, list)
-    world.account.there.append(lost)
+    world.account.there = [existing(1, LONG_AGO), LOST]
     world.account.calls = world.events
     world.pending = [ACCESS_KEY_TYPE]
-    world.config |= ACCESS_KEY.config(ACTIVE)
+    world.config |= ACCESS_KEY.config(ACTIVE) | {STEP: "1"}
+
+
+def test_a_lost_key_is_deleted_behind_the_lock_before_the_state_forgets_it(world: World) -> None:
+    lost_one(world)
     with pytest.raises(StackError, match="AWS allows no third"):  # this AWS does not forget it
         world.does(BEGIN)
     assert world.events == [
+        "refresh",
         "delete access key AKIALOSTLOSTLOSTLOST of production",
-        "forgot what was pending",
+        "refresh and forget",
     ]
-    world.account.there.remove(lost)
+    world.account.there = [existing(1, LONG_AGO)]
     world.events.clear()
     assert world.does(BEGIN) == ["up", "proved 2", "wrote 2"]
+
+
+@pytest.mark.parametrize(
+    "fails", [LockedError("another update is under way", []), UpdateError("pulumi refresh failed")]
+)
+def test_the_key_of_an_update_that_is_under_way_is_not_deleted(
+    world: World, fails: Exception
+) -> None:
+    lost_one(world)
+    world.refresh_fails = fails
+    with pytest.raises(StackError, match=str(fails)):
+        world.does(BEGIN)
+    assert world.events == ["refresh"]
+
+
+def test_without_a_yes_a_lost_key_stays_and_nothing_is_done(world: World) -> None:
+    lost_one(world)
+    world.says_yes = False
+    with pytest.raises(StackError, match="is in the way: --yes has it deleted"):
+        world.does(BEGIN)
+    assert not world.events
+
+
+def test_a_key_made_long_after_the_state_was_written_is_not_deleted(world: World) -> None:
+    lost_one(world)
+    world.state_written = LONG_AGO
+    with pytest.raises(StackError, match=r"AWS allows no third.*not made by this stack"):
+        world.does(BEGIN)
+    assert world.events == ["refresh", "refresh and forget"]
+
+
+def test_a_private_key_that_was_being_made_is_no_obstacle(world: World) -> None:
+    world.has_files()
+    world.pending = [PRIVATE_KEY_TYPE]
+    assert world.does(BEGIN, KEY_PAIR) == [
+        "refresh",
+        "refresh and forget",
+        "config 2 Kept",
+        "up",
+        "wrote 2",
+    ]
+
+
+def test_a_key_pair_that_was_being_made_is_deleted_behind_the_lock(world: World) -> None:
+    world.has_files()
+    world.made[KEY_PAIR.name] = {1, 2}
+    world.config |= KEY_PAIR.config(KEPT) | {STEP: "1"}
+    world.pending = [KEY_PAIR_TYPE]
+    world.account.pair = parse_public_key(world.key_pair(2)[1])
+    world.account.calls = world.events
+    assert world.does(BEGIN, KEY_PAIR) == [
+        "refresh",
+        "delete key pair production",
+        "refresh and forget",
+        "up refresh",
+        "wrote 2",
+    ]
 
 
 def test_what_the_state_has_forgotten_is_made_again(world: World) -> None:
@@ -623,7 +954,8 @@ def test_what_the_state_has_forgotten_is_made_again(world: World) -> None:
     world.made[ACCESS_KEY.name] = {1, 2}
     world.pending, world.forgotten = [ACCESS_KEY_TYPE], {2}
     assert world.does(BEGIN) == [
-        "forgot what was pending",
+        "refresh",
+        "refresh and forget",
         "config 2 Active",
         "up",
         "proved 2",
@@ -635,6 +967,57 @@ def test_an_undo_takes_a_config_back_that_was_not_deployed(world: World) -> None
     world.has_files()
     world.config |= ACCESS_KEY.config(ACTIVE)
     assert world.does(UNDO) == ["config 1", "up", "proved 1"]
+
+
+def test_a_key_that_aws_has_no_more_has_the_update_look(world: World) -> None:
+    """A deletion that was cut off between AWS and the state."""
+    retired(world)
+    world.account.there = [existing(2, LONG_AGO)]
+    assert world.does(FINISH) == ["proved 2", "config 2", "up refresh"]
+
+
+def test_only_the_first_update_has_to_look(world: World) -> None:
+    world.has_files()
+    world.account.there = []
+    assert [each for each in world.does(NOW) if each.startswith("up")] == ["up refresh", "up", "up"]
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        [existing(2, LONG_AGO)],
+        [existing(1, LONG_AGO)._replace(is_active=False), existing(2, LONG_AGO)],
+    ],
+    ids=["gone", "inactive"],
+)
+def test_an_undo_first_brings_the_old_key_back_that_aws_has_not_as_the_stack_says(
+    world: World, there: list[AccessKey]
+) -> None:
+    """A step onward that was cut off between AWS and the state: the state would see no change."""
+    begun(world)
+    world.config |= ACCESS_KEY.config(INACTIVE) | {STEP: "1"}
+    world.account.there = there
+    assert world.does(UNDO) == [
+        "config 2 Active",
+        "up refresh",
+        "proved 1",
+        "wrote 1",
+        "config 1",
+        "up undo accessKeyGeneration:2",
+    ]
+    assert world.told[0] == "the last update was cut off: going on with it"
+
+
+def test_a_change_that_was_cut_off_is_taken_back_by_whoever_asks_for_no_step(world: World) -> None:
+    """The old key may be inactive at AWS, which the state does not know."""
+    begun(world)
+    world.is_interrupted = True
+    world.config |= ACCESS_KEY.config(INACTIVE) | {STEP: "1"}
+    world.account.there = [
+        existing(1, LONG_AGO)._replace(is_active=False),
+        existing(2, LONG_AGO),
+    ]
+    assert world.does(BEGIN) == ["config 2 Active", "up refresh", "proved 2"]
 
 
 def test_a_deletion_that_was_cut_off_is_gone_on_with(world: World) -> None:
@@ -667,7 +1050,19 @@ def test_what_sync_wrote_elsewhere_or_for_another_account_is_left_alone(
     assert "elsewhere" not in world.places.files.credentials.read_text()
 
 
-def test_a_profile_that_is_named_is_the_only_one_written(world: World) -> None:
+def test_a_profile_that_is_named_is_written_beside_those_that_sync_wrote(world: World) -> None:
     world.has_files()
     world.replacement(profile="work").carry_out(BEGIN)
-    assert (world.written(), world.written("work")) == (1, 2)
+    assert (world.written(), world.written("work")) == (2, 2)
+
+
+def test_where_sync_wrote_none_the_profile_that_is_named_is_the_only_one(world: World) -> None:
+    world.replacement(profile="work").carry_out(BEGIN)
+    assert world.written("work") == 2
+    assert "[production]" not in world.places.files.credentials.read_text()
+
+
+def test_a_profile_that_sync_wrote_and_that_is_named_is_written_once(world: World) -> None:
+    world.has_files()
+    world.replacement(profile=STACK).carry_out(BEGIN)
+    assert world.events == ["config 2 Active", "up", "proved 2", "wrote 2"]

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from sync import replacement, terminal
+from sync.account import AccountError
 from sync.commands import rotate
 from sync.engine import StackError
-from sync.rotation import REQUESTS
+from sync.private_file import lock
+from sync.rotation import REQUESTS, State
+from tests.stacks import stack_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from sync.stack import StackKeys
 
 Captured = pytest.CaptureFixture[str]
 
@@ -24,6 +32,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
 
 
 def complaint(capsys: Captured, *arguments: str) -> str:
@@ -161,3 +170,139 @@ def test_help_tells_of_every_request_with_examples(capsys: Captured) -> None:
     assert "  python -m sync rotate production --retire --after 7d " in text
     assert "exit status: 0 done, 1 failed, 2 wrong usage" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+# Two at once
+
+
+def test_of_two_rotations_of_a_stack_on_this_machine_the_second_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").touch()
+    with (
+        lock(tmp_path / ".local/state/aws-keys/rotate-test.lock", 1, lambda: None),
+        pytest.raises(StackError) as raised,
+    ):
+        rotate.run(["acme/aws-keys/test", "--key-pair"])
+    assert str(raised.value) == "test: another rotation of this stack is under way on this machine"
+
+
+def test_rotations_of_two_stacks_do_not_hinder_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stands_in(tmp_path, monkeypatch)
+    with lock(tmp_path / ".local/state/aws-keys/rotate-other.lock", 1, lambda: None):
+        assert rotate.run(["test"]) == 0
+
+
+# What is told in the end
+
+CHANGED = {"accessKeyGeneration": "2", "previousAccessKey": "", "rotationStep": "3"}
+TOLD = (
+    "Pulumi.test.yaml was changed (accessKeyGeneration: 2, previousAccessKey: empty, "
+    "rotationStep: 3): commit it"
+)
+
+
+class Fake(NamedTuple):
+    """A `Replacement` that does nothing, however far it says to have come."""
+
+    keys: StackKeys
+    state: State
+    changed_config: dict[str, str]
+    carry_out: Callable[[str], None]
+
+
+def stands_in(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    changed: dict[str, str] | None = None,
+    fails: Exception | None = None,
+) -> None:
+    """Let a project be here, and a rotation that is finished or ``fails``."""
+
+    def carry_out(_request: str) -> None:
+        if fails:
+            raise fails
+
+    (tmp_path / "Pulumi.yaml").touch()
+    fake = Fake(stack_keys("test"), State(2, ""), changed or {}, carry_out)
+    monkeypatch.setattr(replacement, "Replacement", lambda *_: fake)
+
+
+def test_where_nothing_was_to_be_done_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    stands_in(tmp_path, monkeypatch)
+    assert rotate.run(["test", "--retire"]) == 0
+    said = "test: no rotation of the access key is under way: nothing to do\n"
+    assert capsys.readouterr().err == said
+
+
+def test_what_was_cut_off_and_is_done_now_is_told_with_the_config_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    stands_in(tmp_path, monkeypatch, changed=CHANGED)
+    assert rotate.run(["test", "--finish"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "test: what was cut off is done; no rotation of the access key is under way",
+        f"test: {TOLD}",
+    ]
+
+
+@pytest.mark.parametrize("error", [StackError("the reason"), AccountError("the reason")])
+def test_a_failure_tells_the_config_that_was_changed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, error: Exception
+) -> None:
+    stands_in(tmp_path, monkeypatch, changed=CHANGED, fails=error)
+    with pytest.raises(StackError, match=r"^test: the reason$"):
+        rotate.run(["test"])
+    assert capsys.readouterr().err == f"test: {TOLD}\n"
+
+
+@pytest.mark.parametrize("error", [None, StackError("the reason"), AccountError("the reason")])
+def test_json_has_the_config_that_was_changed_after_a_failure_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, error: Exception | None
+) -> None:
+    stands_in(tmp_path, monkeypatch, changed=CHANGED, fails=error)
+    assert rotate.run(["test", "--json"]) == (1 if error else 0)
+    out, said = capsys.readouterr()
+    told = json.loads(out)
+    assert said == ""
+    assert told["config"] == CHANGED
+    assert told["error"] == (error and str(error))
+    assert told["done"][-1] == TOLD
+
+
+# What a terminal shows
+
+
+def test_a_line_said_while_something_takes_its_time_has_a_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    clear = "\r\x1b[K"
+    with terminal.progress("pulumi up ..."):
+        terminal.say("made a key")
+        terminal.say("deleted a key")
+    terminal.say("done")
+    assert capsys.readouterr().err == (
+        f"pulumi up ...{clear}made a key\npulumi up ...{clear}deleted a key\npulumi up ...{clear}"
+        "done\n"
+    )
+
+
+def test_a_failure_leaves_nothing_that_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(StackError), terminal.progress("pulumi up ..."):
+        raise StackError("the reason")
+    capsys.readouterr()
+    terminal.say("the reason")
+    assert capsys.readouterr().err == "the reason\n"
+
+
+def test_where_nobody_watches_only_lines_are_said(capsys: Captured) -> None:
+    with terminal.progress("pulumi up ..."):
+        terminal.say("made a key")
+    assert capsys.readouterr().err == "made a key\n"

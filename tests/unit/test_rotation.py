@@ -8,6 +8,7 @@ import re
 import pytest
 
 from components import rotation
+from components.settings import KEYS
 from sync import update
 from sync.rotation import (
     ACCESS_KEY,
@@ -17,12 +18,14 @@ from sync.rotation import (
     NOW,
     REQUESTS,
     RETIRE,
+    STEP,
     UNDO,
     Kind,
     Refused,
     State,
     moves,
     next_request,
+    parse_step,
 )
 
 QUIET = State(3, "")
@@ -31,7 +34,7 @@ KEPT = State(4, "Kept")
 
 STEPS: list[tuple[Kind, State, str, list[State] | str]] = [
     (ACCESS_KEY, QUIET, BEGIN, [BEGUN]),
-    (ACCESS_KEY, QUIET, RETIRE, "no rotation of the access key is under way"),
+    (ACCESS_KEY, QUIET, RETIRE, []),
     (ACCESS_KEY, QUIET, FINISH, []),
     (ACCESS_KEY, QUIET, UNDO, []),
     (ACCESS_KEY, QUIET, NOW, [BEGUN, RETIRED, FINISHED]),
@@ -121,6 +124,19 @@ def test_a_stage_of_the_other_key_is_refused() -> None:
         ACCESS_KEY.state({"previousAccessKey": "Kept"})
 
 
+@pytest.mark.parametrize(
+    ("config", "steps"), [({}, 0), ({STEP: ""}, 0), ({STEP: "0"}, 0), ({STEP: "12"}, 12)]
+)
+def test_a_config_counts_the_steps(config: dict[str, str], steps: int) -> None:
+    assert parse_step(config) == steps
+
+
+@pytest.mark.parametrize("text", ["two", "-1", "1.5", "²"])
+def test_a_number_of_steps_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match=rf"^rotationStep is '{text}' in the stack's config, no"):
+        parse_step({STEP: text})
+
+
 COURSES = {ACCESS_KEY: rotation.ACCESS_KEY, KEY_PAIR: rotation.KEY_PAIR}
 
 
@@ -160,3 +176,4 @@ def test_both_sides_name_config_and_stages_alike() -> None:
         assert (*kind.stages, "") == course.statuses
         assert kind.flag == course.command
     assert update.UNDO == rotation.UNDO
+    assert STEP in KEYS

@@ -19,7 +19,11 @@ CONFIG = {
     if key.startswith("aws-keys:")
 }
 FIRST = Deployed(
-    access_key=Rotation(1, ""), key_pair=Rotation(1, ""), key_algorithm="ED25519", rsa_bits=None
+    rotation_step=0,
+    access_key=Rotation(1, ""),
+    key_pair=Rotation(1, ""),
+    key_algorithm="ED25519",
+    rsa_bits=None,
 )
 
 # From what is deployed, in a row, to what an update may lead to, without and with an undo.
@@ -165,6 +169,32 @@ def test_the_key_pair_has_steps_of_its_own() -> None:
     )
 
 
+# --- the steps
+
+
+UNDONE = replace(FIRST, rotation_step=2)
+BEGUN = {"accessKeyGeneration": "2", "previousAccessKey": "Active", "rotationStep": "1"}
+
+
+@pytest.mark.parametrize("undo", ["", "accessKeyGeneration:1"])
+@pytest.mark.parametrize("config", [{}, {"rotationStep": "1"}, BEGUN])
+def test_a_config_with_fewer_steps_is_older_whatever_else_it_says(
+    config: dict[str, str], undo: str
+) -> None:
+    """After an undo, a config of the time before it would be a step onward."""
+    assert refusal(UNDONE, undo, **config) == (
+        f"aws-keys:rotationStep is {config.get('rotationStep', 0)}: older than the deployed 2: "
+        "pull Pulumi.staging.yaml"
+    )
+
+
+@pytest.mark.parametrize(
+    "config", [{"rotationStep": "2"}, {"rotationStep": "9"}, BEGUN | {"rotationStep": "3"}]
+)
+def test_a_config_with_as_many_steps_or_more_passes(config: dict[str, str]) -> None:
+    check("aws-keys", "staging", Settings.parse("aws-keys", "staging", CONFIG | config), UNDONE)
+
+
 # --- the algorithm
 
 
@@ -233,14 +263,16 @@ def test_a_stack_deployed_before_there_were_generations_has_the_first() -> None:
 def test_the_outputs_tell_what_is_deployed() -> None:
     assert Deployed.of_outputs(
         {
+            "rotation_step": 5.0,  # a number as the engine hands it over
             "key_algorithm": "RSA",
-            "rsa_bits": 2048.0,  # a number as the engine hands it over
+            "rsa_bits": 2048.0,
             "access_key_generation": 3.0,
             "previous_access_key": "Inactive",
             "key_pair_generation": 2.0,
             "previous_private_key": "a private key",
         }
     ) == Deployed(
+        rotation_step=5,
         access_key=Rotation(3, "Inactive"),
         key_pair=Rotation(2, "Kept"),
         key_algorithm="RSA",

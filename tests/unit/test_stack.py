@@ -140,8 +140,14 @@ def test_a_secret_does_not_show_itself() -> None:
 def test_a_stack_of_an_earlier_version_is_at_the_first_generation() -> None:
     keys = stack_keys()
     assert (keys.access_key_generation, keys.key_pair_generation) == (1, 1)
+    assert keys.rotation_step == 0
     assert (keys.previous_access_key, keys.previous_key_pair) == (None, None)
     assert keys.with_previous_access_key == keys
+
+
+def test_the_steps_that_rotations_have_taken_are_known() -> None:
+    assert stack_keys(rotation_step=0).rotation_step == 0
+    assert stack_keys(rotation_step=12).rotation_step == 12
 
 
 def test_while_a_rotation_is_under_way_the_previous_keys_are_there() -> None:
@@ -160,9 +166,13 @@ def test_while_a_rotation_is_under_way_the_previous_keys_are_there() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"access_key_generation": 0}, "access_key_generation is not of the form"),
+        ({"access_key_generation": 0}, "access_key_generation is not of the form.*number from 1$"),
         ({"key_pair_generation": "2"}, "key_pair_generation is not of the form"),
         ({"key_pair_generation": True}, "key_pair_generation is not of the form"),
+        ({"rotation_step": -1}, "rotation_step is not of the form it must have: a number from 0$"),
+        ({"rotation_step": "2"}, "rotation_step is not of the form"),
+        ({"rotation_step": True}, "rotation_step is not of the form"),
+        ({"rotation_step": 1.5}, "rotation_step is not of the form"),
         ({"previous_access_key": "Active"}, "previous_access_key_id is missing"),
         ({"previous_access_key": "Kept"}, "previous_access_key is not of the form.*Inactive"),
         ({"previous_private_key": "[secret]"}, "previous_private_key is masked"),

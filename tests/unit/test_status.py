@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.stacks import ACCOUNT, access_key, outputs
+from sync import looking
+from sync.plan import mask
+from tests.stacks import ACCOUNT, access_key, outputs, stack_keys
 from tests.unit.aws_stand_in import Aws, arn, error, identity, running
 from tests.unit.test_cli import Sync, fails, on_a_terminal
 
@@ -133,6 +135,99 @@ def test_without_credentials_what_aws_has_is_not_known_and_no_fault(sync: Sync) 
     assert failure.startswith("Could not connect")
     assert done.returncode == 1
     assert sync("status", "staging").returncode == 0
+
+
+def test_what_asks_waits_for_nothing_that_is_queued_behind_it(
+    sync: Sync, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sync.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(looking, "_AT_A_TIME", 1)
+    with looking.Looking() as pool:  # no region is warm
+        asked = [pool.at_aws(stack_keys()) for _ in range(3)]
+        for at_aws in asked:
+            assert at_aws.key_pair.result(timeout=20) == stack_keys().public_key
+            assert at_aws.quarantine.result(timeout=20) is None
+    assert [asked.action for asked in aws.asked].count("GetCallerIdentity") == 1
+
+
+ROLE = f"role_arn = arn:aws:iam::{ACCOUNT}:role/r\n"
+MFA = f"mfa_serial = arn:aws:iam::{ACCOUNT}:mfa/me\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (f"{ROLE}web_identity_token_file = /nonexistent\n", "cannot be used: No such file"),
+        (f"{ROLE}{MFA}source_profile = production\n", "need an MFA code, and there is no term"),
+    ],
+)
+def test_a_profile_that_boto3_stumbles_over_is_not_known_and_the_rest_is(
+    sync: Sync, aws: Aws, options: str, why: str
+) -> None:
+    sync("production", "staging")
+    config = sync.home / ".aws/config"
+    header = "[profile staging]\n"
+    config.write_text(config.read_text().replace(header, header + options))
+    document = without_a_terminal(sync, "status", "--json")
+    production, staging = document["stacks"]
+    assert production["failures"] == []
+    assert production["profiles"][0]["identity"]["arn"] == arn("production")
+    (failure,) = staging["failures"]
+    assert why in failure
+    assert staging["profiles"][0]["identity"] == {"not_known": failure}
+    assert aws.asked
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "why"),
+    [
+        (
+            "credential_process = /nonexistent\n",
+            {"AWS_PROFILE": "admin"},
+            "cannot be used: No such file",
+        ),
+        (
+            f"{ROLE}{MFA}source_profile = staging\n",
+            {"AWS_PROFILE": "admin"},
+            "need an MFA code, and there is no term",
+        ),
+        (
+            "",
+            {
+                "AWS_WEB_IDENTITY_TOKEN_FILE": "/nonexistent",
+                "AWS_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/r",
+            },
+            "cannot be used: No such file",
+        ),
+    ],
+)
+def test_credentials_to_look_with_that_boto3_stumbles_over_leave_the_identity_known(
+    sync: Sync, aws: Aws, options: str, environ: dict[str, str], why: str
+) -> None:
+    sync("production", "staging")
+    with (sync.home / ".aws/config").open("a") as config:
+        config.write(f"[profile admin]\n{options}")
+    del sync.environ["AWS_ACCESS_KEY_ID"]
+    sync.environ |= environ
+    (production,) = without_a_terminal(sync, "status", "production", "--json")["stacks"]
+    (failure,) = production["failures"]
+    assert why in failure
+    assert production["access_keys"] == production["quarantine"] == {"not_known": failure}
+    assert production["profiles"][0]["identity"]["arn"] == arn("production")
+    assert aws.asked
+
+
+def without_a_terminal(sync: Sync, *arguments: str) -> dict[str, Any]:
+    """What is printed where nobody could be asked for anything."""
+    done = subprocess.run(
+        sync.command(*arguments),
+        cwd=sync.project, env=sync.environ, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, check=False, start_new_session=True,
+    )  # fmt: skip
+    assert (done.returncode, "internal error" in done.stderr) == (1, False)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
 
 
 def test_not_to_be_allowed_to_look_is_an_answer(sync: Sync, aws: Aws) -> None:
@@ -273,6 +368,41 @@ def test_what_sync_wrote_for_other_stacks_is_a_hint_and_no_finding(sync: Sync) -
     assert "'python -m sync remove staging' takes them away" in text
     left = json.loads(sync("status", "--json").stdout)["not_of_this_project"]
     assert [stack["stack"] for stack in left] == ["production", "staging"]
+
+
+def test_replaced_keys_of_a_stack_that_is_gone_are_a_hint_as_long_as_they_are_there(
+    sync: Sync,
+) -> None:
+    sync("staging")
+    sync.gives("staging", json.dumps(outputs("staging") | rotated_key_pair("new")))
+    assert sync("staging").returncode == 0
+    (sync.project / "stacks.json").write_text("[]")
+    assert "'python -m sync remove staging' takes" in is_clean(sync("status"))
+    assert sync("remove", "staging", "--yes").returncode == 0
+    (replaced,) = (sync.home / ".pem").iterdir()
+    assert "SSH keys of it; 'python -m sync remove staging --old-keys' takes" in is_clean(
+        sync("status")
+    )
+    assert is_clean(sync("status", "--offline", "--check")) == ""
+    replaced.unlink()
+    assert is_clean(sync("status")) == "no stack to look at\n"
+    assert json.loads(sync("status", "--json").stdout)["not_of_this_project"] == []
+
+
+def rotated_key_pair(name: str) -> dict[str, object]:
+    names = ("private_key", "public_key", "public_key_fingerprint")
+    return {key: value for key, value in outputs(name).items() if key in names}
+
+
+def test_the_id_of_an_access_key_is_never_shown_whole(sync: Sync) -> None:
+    (sync.home / ".aws").mkdir()
+    (sync.home / ".aws/credentials").write_text("[production]\naws_access_key_id = wxyz\n")
+    text = sync("status", "production", "--offline").stdout
+    assert "...yz" in text
+    assert "wxyz" not in text
+    assert [mask(text) for text in ("", "a", "abc", "abcdefg", "AKIAabcd")] == [
+        "...", "...", "...c", "...efg", "...abcd",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -156,11 +156,15 @@ def test_an_update_looks_at_aws_first_if_it_is_asked_to(project: Project) -> Non
     assert "--refresh" in project.calls()[0].split()
 
 
-def test_pending_creations_are_forgotten_by_a_refresh(project: Project) -> None:
-    project.update().forget_pending()
-    call = project.calls()[0].split()
+@pytest.mark.parametrize("forget", [False, True])
+def test_pending_creations_are_forgotten_only_by_a_refresh_that_is_to(
+    project: Project, *, forget: bool
+) -> None:
+    project.update().refresh(forget_pending=forget)
+    (call,) = [call.split() for call in project.calls() if not call.startswith("stack ")]
     assert call[0] == "refresh"
-    assert {"--yes", "--skip-preview", "--clear-pending-creates"} <= set(call)
+    assert {"--yes", "--skip-preview"} <= set(call)
+    assert ("--clear-pending-creates" in call) is forget
 
 
 def test_config_is_set_all_at_once_and_an_empty_value_is_one(project: Project) -> None:
@@ -224,7 +228,7 @@ def test_the_stack_that_the_user_selected_stays_selected(project: Project) -> No
     update = project.update()
     update.set_config({"accessKeyGeneration": "2"})
     update.up()
-    update.forget_pending()
+    update.refresh(forget_pending=True)
     calls = project.calls()
     assert {call.split()[0] for call in calls} == {"config", "up", "cancel", "refresh", "stack"}
     assert all("--stack test" in call for call in calls)
@@ -286,7 +290,7 @@ def test_an_undo_is_still_one_when_it_is_tried_again(project: Project) -> None:
 
 def test_a_refresh_gets_rid_of_an_abandoned_lock_too(project: Project) -> None:
     project.is_locked(lock_of((HERE, a_dead_process())))
-    project.update().forget_pending()
+    project.update().refresh()
     assert project.commands() == ["refresh", "cancel", "refresh"]
 
 
@@ -347,6 +351,32 @@ def test_a_failure_is_the_engines_reason_in_one_line_and_nothing_of_its_output(
         project.update().up()
     assert str(raised.value) == "pulumi up failed: the reason"
     assert raised.value.__suppress_context__
+
+
+def test_a_refresh_that_failed_is_told_as_one(project: Project) -> None:
+    project.does("echo 'error: the reason' >&2; exit 255")
+    with pytest.raises(UpdateError, match=r"^pulumi refresh failed: the reason$"):
+        project.update().refresh()
+
+
+def test_a_refresh_respects_the_lock_of_a_live_pulumi(project: Project, a_live_pulumi: int) -> None:
+    project.is_locked(lock_of((HERE, a_live_pulumi)))
+    with pytest.raises(LockedError, match="another update of the stack is under way"):
+        project.update().refresh()
+    assert project.commands() == ["refresh"]
+
+
+def test_of_an_access_keys_id_a_reason_has_only_the_end(project: Project) -> None:
+    key_id = "AKIAIOSFODNN7EXAMPLE"
+    said = f"deleting IAM Access Key ({key_id}): no"
+    project.does(f"echo 'error: {said}' >&2; exit 255")
+    with pytest.raises(UpdateError, match=r"^pulumi up failed: deleting .*\(\.\.\.MPLE\): no$"):
+        project.update().up()
+    project.does(f"{project.logs(diagnostic(said))}; exit 255")
+    with pytest.raises(
+        UpdateError, match=r"^pulumi refresh failed: deleting .*\(\.\.\.MPLE\): no$"
+    ):
+        project.update().refresh()
 
 
 def test_a_failure_without_a_reason_is_told_without_one(project: Project) -> None:
