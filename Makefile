@@ -33,7 +33,7 @@ bench: venv ## Measure sync beside the engine alone
 lock: venv ## Pin the newest versions that requirements*.in allow, with hashes
 	$(BIN)/python -m uv --version > /dev/null 2>&1 || $(BIN)/pip install --quiet uv==0.13.9
 	for name in requirements requirements-dev requirements-awscli; do \
-	  $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-header \
+	  $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --no-header --no-strip-extras \
 	    --generate-hashes --upgrade $$name.in --output-file $$name.txt || exit 1; done
 
 clean: ## Remove what the other targets made here
