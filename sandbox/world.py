@@ -122,7 +122,9 @@ def _environment(root: Path, engine: Path, aws: Emulator) -> dict[str, str]:
         "HOME": str(root / "home"),
         "TMPDIR": str(root / "tmp"),
         "PULUMI_HOME": str(root / "pulumi"),
-        "PULUMI_BACKEND_URL": f"file://{root / 'state'}",
+        # Without the files of attributes beside the state: the engine writes them in place, and one
+        # that is killed meanwhile leaves a state that cannot be read.
+        "PULUMI_BACKEND_URL": f"file://{root / 'state'}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(24),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",  # the engine's Python host runs pip

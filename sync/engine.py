@@ -222,6 +222,11 @@ class Engine:
                 "the passphrase is wrong: check PULUMI_CONFIG_PASSPHRASE or "
                 "PULUMI_CONFIG_PASSPHRASE_FILE"
             )
+        if reason.endswith("failed to load checkpoint: EOF"):
+            return StackError(
+                f"{reason}: an engine that was killed has left an empty .attrs file beside the state; "
+                "remove that, and log in with 'file://...?metadata=skip', which makes none"
+            )
         return StackError(reason)
 
 

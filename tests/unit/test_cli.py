@@ -405,6 +405,11 @@ def test_without_standard_input_a_missing_passphrase_is_told(sync: Sync) -> None
     assert "set PULUMI_CONFIG_PASSPHRASE" in fails(in_a_shell(sync, '"$@" <&-'))
 
 
+def test_a_state_that_a_killed_engine_left_unreadable_is_explained(sync: Sync) -> None:
+    sync.does("production", "echo 'error: failed to load checkpoint: EOF' >&2; exit 255")
+    assert "an empty .attrs file beside the state; remove that" in fails(sync("production"))
+
+
 def test_nohup_is_heeded(sync: Sync) -> None:
     sync.does("production", "kill -HUP $PPID; sleep 0.1; cat production.json")
     done = in_a_shell(sync, "trap '' HUP; exec \"$@\"")
