@@ -224,8 +224,8 @@ class Engine:
             )
         if reason.endswith("failed to load checkpoint: EOF"):
             return StackError(
-                f"{reason}: an engine that was killed has left an empty .attrs file beside the state; "
-                "remove that, and log in with 'file://...?metadata=skip', which makes none"
+                f"{reason}: an engine that was killed has left an empty .attrs file beside the "
+                "state; remove that, and log in with 'file://...?metadata=skip', which makes none"
             )
         return StackError(reason)
 
