@@ -201,6 +201,7 @@ class Replacement:
     def _go_on_with_what_was_cut_off(self) -> None:
         self._person.tell("the last update was cut off: going on with it")
         self._move(self.state)
+        self._look()  # what was left behind is gone, and its slot is free
 
     def _stay(self) -> None:
         """There is no step to take: see that config, AWS and files fit what is deployed."""
